@@ -1,0 +1,23 @@
+"""The batch: one arena of equal slots, one array of descriptors."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+cdef enum:
+    BATCH_MOST = 256            # packets in one batch
+    HEADROOM_OCTETS = 128       # before the packet in its slot: room for ESP header and IV
+    TAILROOM_OCTETS = 64        # after it: padding, trailer, ICV
+
+cdef enum Verdict:
+    FORWARD = 0
+    DROP = 1
+    PUNT = 2
+
+cdef packed struct PacketDesc:
+    uint32_t offset             # octets from arena start to the first octet of the packet
+    uint32_t length             # octets
+    uint32_t sa_index           # index into the batch's array of SA pointers
+    uint16_t verdict            # Verdict
+    uint16_t reason             # Reason when verdict is DROP, punt kind when PUNT
+    uint16_t gso_octets         # segment size of a super-packet; 0 = one packet (offloads fill it)
+    uint8_t next_header         # ESP next header: protocol of the inner payload
+    uint8_t family              # inner family: 6 (HITs) or 4 (LSIs)

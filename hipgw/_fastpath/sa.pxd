@@ -1,0 +1,69 @@
+"""Run-time copies of security associations; `tables` alone writes them.
+
+A worker owns the fields below "worker": no other thread writes them, and the control plane
+reads them without locks (aligned 64-bit loads).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    REPLAY_WORDS = 32           # 64-bit words; protects (32 - 1) * 64 = 1984 sequence numbers
+    SUITE_NULL_SHA256 = 7
+    SUITE_AES128_CBC_SHA256 = 8
+    SUITE_AES256_CBC_SHA256 = 9
+    SUITE_AES_GCM_16 = 13
+
+cdef struct SuiteShape:
+    uint16_t iv_octets
+    uint16_t icv_octets
+    uint16_t align_octets
+    uint16_t encryption_key_octets      # salt included
+    uint16_t authentication_key_octets
+
+cdef struct EspCipher:
+    # Keyed state of one SA; made and wiped by esp.pyx only.
+    void *cipher                        # EVP_CIPHER_CTX *, keyed
+    void *iv_cipher                     # EVP_CIPHER_CTX * that encrypts a counter into CBC IVs, or NULL
+    void *mac_inner                     # SHA256_CTX * after the inner HMAC block, or NULL
+    void *mac_outer
+    uint8_t salt[4]
+    uint16_t suite
+    SuiteShape shape
+
+cdef struct Replay:
+    uint64_t top                        # highest number accepted; 0 = none yet
+    uint64_t words[REPLAY_WORDS]
+
+cdef struct SaOut:
+    EspCipher esp
+    uint32_t spi
+    uint8_t local_hit[16]
+    uint8_t peer_hit[16]
+    uint8_t local_lsi[4]                # all zero = none
+    uint8_t peer_lsi[4]
+    uint8_t outer_family                # 4 or 6
+    uint8_t udp                         # 1 = ESP in UDP, 0 = protocol 50
+    uint16_t source_port                # host order
+    uint16_t destination_port
+    uint8_t source[16]                  # first 4 octets when outer_family is 4
+    uint8_t destination[16]
+    # worker
+    uint64_t sequence                   # last number sent
+    uint64_t packets
+    uint64_t octets                     # inner, IP header included
+    uint64_t last_used_ns               # CLOCK_MONOTONIC
+    uint64_t expire_told                # 1 after the soft limit was punted
+
+cdef struct SaIn:
+    EspCipher esp
+    uint32_t spi
+    uint8_t local_hit[16]
+    uint8_t peer_hit[16]
+    uint8_t local_lsi[4]
+    uint8_t peer_lsi[4]
+    # worker
+    Replay replay
+    uint64_t packets
+    uint64_t octets
+    uint64_t last_used_ns
+    uint64_t first_told                 # 1 after PUNT_FIRST_ESP

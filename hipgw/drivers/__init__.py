@@ -1,0 +1,1 @@
+"""hipgw room: drivers."""

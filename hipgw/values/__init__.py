@@ -1,0 +1,50 @@
+"""Frozen, hashable values that every room may use; imports nothing else of hipgw."""
+
+from hipgw.values.identifiers import NULL_HIT, Hit, Lsi, Spi
+from hipgw.values.paths import (
+    ESP_PROTOCOL,
+    HIP_PROTOCOL,
+    HIP_UDP_PORT,
+    Address,
+    Encapsulation,
+    Path,
+)
+from hipgw.values.registries import (
+    ESP_SHAPES,
+    RHASH_OCTETS,
+    SUITE_OF_ALGORITHM,
+    DhGroup,
+    EspShape,
+    EspSuite,
+    HiAlgorithm,
+    HipCipher,
+    HitSuite,
+    NotifyType,
+)
+from hipgw.values.security_associations import Direction, SaStatistics, SecurityAssociation
+
+__all__ = [
+    "ESP_PROTOCOL",
+    "ESP_SHAPES",
+    "HIP_PROTOCOL",
+    "HIP_UDP_PORT",
+    "NULL_HIT",
+    "RHASH_OCTETS",
+    "SUITE_OF_ALGORITHM",
+    "Address",
+    "DhGroup",
+    "Direction",
+    "Encapsulation",
+    "EspShape",
+    "EspSuite",
+    "HiAlgorithm",
+    "HipCipher",
+    "Hit",
+    "HitSuite",
+    "Lsi",
+    "NotifyType",
+    "Path",
+    "SaStatistics",
+    "SecurityAssociation",
+    "Spi",
+]

@@ -1,0 +1,131 @@
+"""IANA numbers of HIP that more than one room needs (RFC 7401, RFC 7402, RFC 9374)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+
+class HiAlgorithm(IntEnum):
+    """Host Identity algorithms (RFC 7401 section 5.2.9; EdDSA: RFC 9374 section 3.4.1)."""
+
+    DSA = 3
+    RSA = 5
+    ECDSA = 7
+    ECDSA_LOW = 9
+    EDDSA = 13
+
+
+class HitSuite(IntEnum):
+    """HIT suites, which are also the OGA identifiers in a HIT (RFC 7401 section 5.2.10)."""
+
+    RSA_DSA_SHA256 = 1
+    ECDSA_SHA384 = 2
+    ECDSA_LOW_SHA1 = 3
+    EDDSA_CSHAKE128 = 5
+
+
+SUITE_OF_ALGORITHM: Final = {
+    HiAlgorithm.DSA: HitSuite.RSA_DSA_SHA256,
+    HiAlgorithm.RSA: HitSuite.RSA_DSA_SHA256,
+    HiAlgorithm.ECDSA: HitSuite.ECDSA_SHA384,
+    HiAlgorithm.ECDSA_LOW: HitSuite.ECDSA_LOW_SHA1,
+    HiAlgorithm.EDDSA: HitSuite.EDDSA_CSHAKE128,
+}
+
+RHASH_OCTETS: Final = {
+    HitSuite.RSA_DSA_SHA256: 32,
+    HitSuite.ECDSA_SHA384: 48,
+    HitSuite.ECDSA_LOW_SHA1: 20,
+    HitSuite.EDDSA_CSHAKE128: 32,
+}
+"""Output of a suite's RHASH, which is also the length of its MAC and MAC key."""
+
+
+class DhGroup(IntEnum):
+    """Diffie-Hellman groups (RFC 7401 section 5.2.7)."""
+
+    MODP_1536 = 3
+    MODP_3072 = 4
+    NIST_P256 = 7
+    NIST_P384 = 8
+    NIST_P521 = 9
+    SECP160R1 = 10
+    MODP_2048 = 11
+
+
+class HipCipher(IntEnum):
+    """HIP_CIPHER suites (RFC 7401 section 5.2.8)."""
+
+    NULL = 1
+    AES_128_CBC = 2
+    AES_256_CBC = 4
+
+    @property
+    def key_octets(self) -> int:
+        """Octets of encryption key drawn from KEYMAT."""
+        return {HipCipher.NULL: 0, HipCipher.AES_128_CBC: 16, HipCipher.AES_256_CBC: 32}[self]
+
+
+class EspSuite(IntEnum):
+    """ESP_TRANSFORM suites that hipgw carries (RFC 7402 section 5.1.2)."""
+
+    NULL_HMAC_SHA256 = 7
+    AES_128_CBC_HMAC_SHA256 = 8
+    AES_256_CBC_HMAC_SHA256 = 9
+    AES_GCM_16 = 13
+
+
+@dataclass(frozen=True, slots=True)
+class EspShape:
+    """Sizes of an ESP suite, octets: keys as drawn from KEYMAT (salt included) and wire fields."""
+
+    encryption_key_octets: int
+    authentication_key_octets: int
+    iv_octets: int
+    icv_octets: int
+    alignment_octets: int
+
+
+ESP_SHAPES: Final = {
+    EspSuite.NULL_HMAC_SHA256: EspShape(0, 32, 0, 16, 4),
+    EspSuite.AES_128_CBC_HMAC_SHA256: EspShape(16, 32, 16, 16, 16),
+    EspSuite.AES_256_CBC_HMAC_SHA256: EspShape(32, 32, 16, 16, 16),
+    EspSuite.AES_GCM_16: EspShape(20, 0, 8, 16, 4),
+}
+
+
+class NotifyType(IntEnum):
+    """NOTIFICATION message types (RFC 7401 section 5.2.19 and extensions)."""
+
+    UNSUPPORTED_CRITICAL_PARAMETER_TYPE = 1
+    INVALID_SYNTAX = 7
+    NO_DH_PROPOSAL_CHOSEN = 14
+    INVALID_DH_CHOSEN = 15
+    NO_HIP_PROPOSAL_CHOSEN = 16
+    INVALID_HIP_CIPHER_CHOSEN = 17
+    NO_ESP_PROPOSAL_CHOSEN = 18
+    INVALID_ESP_TRANSFORM_CHOSEN = 19
+    UNSUPPORTED_HIT_SUITE = 20
+    AUTHENTICATION_FAILED = 24
+    CHECKSUM_FAILED = 26
+    HIP_MAC_FAILED = 28
+    ENCRYPTION_FAILED = 32
+    INVALID_HIT = 40
+    BLOCKED_BY_POLICY = 42
+    RESPONDER_BUSY_PLEASE_RETRY = 44
+    LOCATOR_TYPE_UNSUPPORTED = 46
+    CREDENTIALS_REQUIRED = 48
+    INVALID_CERTIFICATE = 50
+    REG_REQUIRED = 51
+    NO_VALID_NAT_TRAVERSAL_MODE_PARAMETER = 60
+    CONNECTIVITY_CHECKS_FAILED = 61
+    MESSAGE_NOT_RELAYED = 62
+    SERVER_REFLEXIVE_CANDIDATE_ALLOCATION_FAILED = 63
+    RVS_HMAC_PROHIBITED_WITH_RELAY = 64
+    OVERLAY_TTL_EXCEEDED = 70
+    UNKNOWN_NEXT_HOP = 90
+    NO_VALID_HIP_TRANSPORT_MODE = 100
+    I2_ACKNOWLEDGEMENT = 16384
+    NAT_KEEPALIVE = 16385
