@@ -1,0 +1,131 @@
+"""Diffie-Hellman for the base exchange and for rekeying (RFC 7401 sections 5.2.7, 6.5)."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from hipgw.crypto.dh_groups import MODP_GROUPS, PUBLIC_OCTETS
+from hipgw.crypto.libcrypto import ModpSecret, Secp160r1Secret
+from hipgw.errors import CryptoError, HostError
+from hipgw.values import DhGroup
+
+_NIST_CURVES: Final[dict[DhGroup, type[ec.EllipticCurve]]] = {
+    DhGroup.NIST_P256: ec.SECP256R1,
+    DhGroup.NIST_P384: ec.SECP384R1,
+    DhGroup.NIST_P521: ec.SECP521R1,
+}
+_UNCOMPRESSED: Final = b"\x04"
+
+
+class _Secret(Protocol):
+    """The secret half of a key, in whichever library knows the group."""
+
+    def public(self) -> bytes: ...
+
+    def exchange(self, peer_public: bytes) -> bytes: ...
+
+
+class _NistSecret:
+    """A secret scalar on P-256, P-384 or P-521."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key: Final = key
+
+    def public(self) -> bytes:
+        size = (self._key.key_size + 7) // 8
+        point = self._key.public_key().public_numbers()
+        return point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
+
+    def exchange(self, peer_public: bytes) -> bytes:
+        try:
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(
+                self._key.curve, _UNCOMPRESSED + peer_public
+            )
+            return self._key.exchange(ec.ECDH(), peer)
+        except ValueError:
+            raise CryptoError(f"public value is not a point of {self._key.curve.name}") from None
+
+
+class DhPrivateKey:
+    """A private key of one group, good for any number of exchanges from any thread.
+
+    Attributes:
+        group: the Diffie-Hellman group.
+        public: the public value as DIFFIE_HELLMAN carries it, `PUBLIC_OCTETS[group]` octets.
+    """
+
+    __slots__ = ("_secret", "group", "public")
+
+    def __init__(self, group: DhGroup, secret: _Secret) -> None:
+        self.group: Final = group
+        self._secret: Final = secret
+        self.public: Final = secret.public()
+
+    @classmethod
+    def from_scalar(cls, group: DhGroup, scalar: bytes) -> DhPrivateKey:
+        """Make the key with a given private exponent or scalar (big-endian), as test vectors do.
+
+        Raises:
+            CryptoError: not a private value of the group.
+        """
+        if group in MODP_GROUPS:
+            return cls(group, ModpSecret.from_scalar(MODP_GROUPS[group].prime, scalar))
+        if group is DhGroup.SECP160R1:
+            return cls(group, Secp160r1Secret.from_scalar(scalar))
+        try:
+            key = ec.derive_private_key(int.from_bytes(scalar, "big"), _NIST_CURVES[group]())
+        except ValueError:
+            raise CryptoError(f"not a private value of {group.name}") from None
+        return cls(group, _NistSecret(key))
+
+    def exchange(self, peer_public: bytes) -> bytes:
+        """Compute Kij.
+
+        Args:
+            peer_public: the peer's public value, as DIFFIE_HELLMAN carries it.
+
+        Returns:
+            `SHARED_OCTETS[group]` octets, padded on the left with zeros.
+
+        Raises:
+            CryptoError: wrong length, or not an element of the group (RFC 7401 section 5.3.2).
+        """
+        if len(peer_public) != PUBLIC_OCTETS[self.group]:
+            raise CryptoError(
+                f"public value of {len(peer_public)} octets,"
+                f" {self.group.name} has {PUBLIC_OCTETS[self.group]}"
+            )
+        return self._secret.exchange(peer_public)
+
+    def __repr__(self) -> str:
+        return f"DhPrivateKey({self.group.name})"
+
+
+def generate_dh(group: DhGroup) -> DhPrivateKey:
+    """Draw a new private key.
+
+    Raises:
+        HostError: libcrypto of this host lacks the group (MODP groups and secp160r1 only).
+    """
+    if group in MODP_GROUPS:
+        modp = MODP_GROUPS[group]
+        return DhPrivateKey(group, ModpSecret.generate(modp.prime, modp.exponent_bits))
+    if group is DhGroup.SECP160R1:
+        return DhPrivateKey(group, Secp160r1Secret.generate())
+    return DhPrivateKey(group, _NistSecret(ec.generate_private_key(_NIST_CURVES[group]())))
+
+
+def usable_dh_groups() -> tuple[DhGroup, ...]:
+    """Try every group once; those that `generate_dh` can serve on this host."""
+    usable = []
+    for group in DhGroup:
+        try:
+            generate_dh(group)
+        except HostError:
+            continue
+        usable.append(group)
+    return tuple(usable)

@@ -1,0 +1,70 @@
+"""Numbers of the Diffie-Hellman groups (RFC 7401 section 5.2.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hipgw.values import DhGroup
+
+PUBLIC_OCTETS: Final = {
+    DhGroup.MODP_1536: 192,
+    DhGroup.MODP_3072: 384,
+    DhGroup.NIST_P256: 64,
+    DhGroup.NIST_P384: 96,
+    DhGroup.NIST_P521: 132,
+    DhGroup.SECP160R1: 40,
+    DhGroup.MODP_2048: 256,
+}
+"""Length of a public value: the prime's, or that of X | Y without prefix (RFC 5903 section 7)."""
+
+SHARED_OCTETS: Final = {
+    DhGroup.MODP_1536: 192,
+    DhGroup.MODP_3072: 384,
+    DhGroup.NIST_P256: 32,
+    DhGroup.NIST_P384: 48,
+    DhGroup.NIST_P521: 66,
+    DhGroup.SECP160R1: 20,
+    DhGroup.MODP_2048: 256,
+}
+"""Length of Kij: the prime's, or that of X."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModpGroup:
+    """A safe prime of RFC 3526, generator 2.
+
+    `exponent_bits` is the larger exponent size that RFC 3526 section 8 gives for the prime, more
+    than twice the 90 to 128 bits of security that the prime is commonly credited with.
+    """
+
+    prime: int
+    exponent_bits: int
+
+
+_COMMON_HEAD: Final = (  # RFC 3526: the primes share their leading digits, which are those of pi
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22"
+    "514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6"
+    "F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3D"
+    "C2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F83655D23DCA3AD961C62F356208552BB"
+    "9ED529077096966D670C354E4ABC9804F1746C08CA"
+)
+_TAIL_1536: Final = "237327FFFFFFFFFFFFFFFF"
+_LONGER_HEAD: Final = (
+    "18217C32905E462E36CE3BE39E772C180E8603"
+    "9B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510"
+    "15728E5A8AA"
+)
+_TAIL_2048: Final = "CAA68FFFFFFFFFFFFFFFF"
+_TAIL_3072: Final = (
+    "AC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7D"
+    "B3970F85A6E1E4C7ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864"
+    "D87602733EC86A64521F2B18177B200CBBE117577A615D6C770988C0BAD946E208E24FA074E5AB31"
+    "43DB5BFCE0FD108E4B82D120A93AD2CAFFFFFFFFFFFFFFFF"
+)
+
+MODP_GROUPS: Final = {
+    DhGroup.MODP_1536: ModpGroup(int(_COMMON_HEAD + _TAIL_1536, 16), 240),
+    DhGroup.MODP_2048: ModpGroup(int(_COMMON_HEAD + _LONGER_HEAD + _TAIL_2048, 16), 320),
+    DhGroup.MODP_3072: ModpGroup(int(_COMMON_HEAD + _LONGER_HEAD + _TAIL_3072, 16), 420),
+}

@@ -1,0 +1,164 @@
+"""Host Identities: the key pairs that name hosts (RFC 7401 sections 3, 5.2.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from hipgw.crypto.hi_fields import PublicKey, emit_hi, parse_hi
+from hipgw.crypto.hits import EddsaHitReading, hit_from_hi
+from hipgw.crypto.signatures import PrivateKey, sign_message, signature_is_right
+from hipgw.errors import CryptoError, LocalProtocolError
+from hipgw.values import SUITE_OF_ALGORITHM, HiAlgorithm, Hit, HitSuite
+
+_RSA_EXPONENT: Final = 65537
+_DEFAULT_READING: Final = EddsaHitReading.CONTEXT_AS_CUSTOMIZATION
+
+_GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
+    "ecdsa-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ecdsa-p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ed448": ed448.Ed448PrivateKey.generate,
+    "rsa-2048": lambda: rsa.generate_private_key(_RSA_EXPONENT, 2048),
+    "rsa-3072": lambda: rsa.generate_private_key(_RSA_EXPONENT, 3072),
+    "rsa-4096": lambda: rsa.generate_private_key(_RSA_EXPONENT, 4096),
+}
+
+KEY_KINDS: Final = tuple(_GENERATORS)
+"""Kinds of key that `PrivateHostIdentity.generate` makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostIdentity:
+    """A public Host Identity; two are equal when algorithm and HI octets are.
+
+    Make it with `from_wire`, which checks the key and keeps it parsed.
+    """
+
+    algorithm: HiAlgorithm
+    hi: bytes = field(repr=False)
+    """The Host Identity field exactly as on the wire: HITs are hashes of these octets."""
+    hit: Hit = field(compare=False)
+    public_key: PublicKey = field(compare=False, repr=False)
+
+    @classmethod
+    def from_wire(
+        cls,
+        algorithm: int,
+        hi: bytes,
+        *,
+        allow_weak: bool = False,
+        reading: EddsaHitReading = _DEFAULT_READING,
+    ) -> Self:
+        """Read the algorithm and the Host Identity field of a HOST_ID.
+
+        Args:
+            algorithm: number from HOST_ID.
+            hi: the field, without head and Domain Identifier.
+            allow_weak: accept RSA moduli of 1024 bits and more, for captures of old hosts.
+            reading: how an EdDSA HIT is made.
+
+        Raises:
+            CryptoError: unknown or unsupported algorithm, malformed or unusable key.
+        """
+        try:
+            known = HiAlgorithm(algorithm)
+        except ValueError:
+            raise CryptoError(f"Host Identity algorithm {algorithm} is unknown") from None
+        key = parse_hi(known, hi, allow_weak=allow_weak)
+        return cls(known, hi, hit_from_hi(hi, SUITE_OF_ALGORITHM[known], reading), key)
+
+    @property
+    def suite(self) -> HitSuite:
+        """The HIT suite that the algorithm belongs to."""
+        return SUITE_OF_ALGORITHM[self.algorithm]
+
+    @property
+    def kind(self) -> str:
+        """The sort and size of key, in the words of `KEY_KINDS`."""
+        key = self.public_key
+        if isinstance(key, rsa.RSAPublicKey):
+            return f"rsa-{key.key_size}"
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            return f"ecdsa-p{key.key_size}"
+        return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ed448"
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Check the octets of HIP_SIGNATURE after its algorithm field; never raises."""
+        return signature_is_right(self.public_key, signature, message)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateHostIdentity:
+    """A Host Identity of ours with its private key, which no repr shows."""
+
+    public: HostIdentity
+    _key: PrivateKey = field(compare=False, repr=False)
+
+    @classmethod
+    def generate(cls, kind: str, *, reading: EddsaHitReading = _DEFAULT_READING) -> Self:
+        """Make a new key of one of `KEY_KINDS`.
+
+        Raises:
+            LocalProtocolError: another kind.
+        """
+        generator = _GENERATORS.get(kind)
+        if generator is None:
+            raise LocalProtocolError(f"key kind {kind!r}: choose one of {', '.join(KEY_KINDS)}")
+        return cls._of(generator(), reading)
+
+    @classmethod
+    def from_pem(cls, pem: bytes, *, reading: EddsaHitReading = _DEFAULT_READING) -> Self:
+        """Read an unencrypted private key: PKCS#8, or the traditional forms that OpenSSL writes.
+
+        Raises:
+            CryptoError: no such key, encrypted, too weak, or of a kind that HIP does not use.
+        """
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except TypeError:
+            raise CryptoError(
+                "private key is encrypted: decrypt it with `openssl pkey -in FILE -out FILE`"
+            ) from None
+        except (ValueError, UnsupportedAlgorithm):
+            raise CryptoError("not a private key in PEM form (PKCS#8 or traditional)") from None
+        if not isinstance(key, PrivateKey):
+            raise CryptoError(
+                f"private key of type {type(key).__name__} cannot be a Host Identity:"
+                f" choose one of {', '.join(KEY_KINDS)}"
+            )
+        return cls._of(key, reading)
+
+    @classmethod
+    def _of(cls, key: PrivateKey, reading: EddsaHitReading) -> Self:
+        """Wrap a key; the public half goes through the same checks as a peer's."""
+        algorithm, hi = emit_hi(key.public_key())
+        return cls(HostIdentity.from_wire(algorithm, hi, reading=reading), key)
+
+    @property
+    def hit(self) -> Hit:
+        """The HIT of the public half."""
+        return self.public.hit
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign; the octets go into HIP_SIGNATURE after its algorithm field."""
+        return sign_message(self._key, message)
+
+    def to_pem(self) -> bytes:
+        """The private key as unencrypted PKCS#8."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def public_pem(self) -> bytes:
+        """The public key as SubjectPublicKeyInfo."""
+        return self.public.public_key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )

@@ -1,0 +1,118 @@
+"""KEYMAT and the keys drawn from it (RFC 7401 section 6.5, RFC 7402 section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from hipgw.crypto.rhash import compute_mac
+from hipgw.errors import CryptoError
+from hipgw.values import ESP_SHAPES, RHASH_OCTETS, EspSuite, HipCipher, Hit, HitSuite
+
+KEYMAT_BLOCKS_MOST: Final = 255
+"""HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
+
+
+class Keymat:
+    """The keying material of one Diffie-Hellman exchange, read at any offset.
+
+    HKDF with Extract salt I | J, input Kij, and info the two HITs in ascending order, so both hosts
+    get the same stream (RFC 7401 section 6.5).  Suite 5 puts KMAC128 in the place of HMAC, which is
+    hipgw's own experimental profile.  Immutable, hence usable from any thread; only the
+    pseudorandom key is kept, never shown.
+    """
+
+    __slots__ = ("_info", "_key", "_suite")
+
+    def __init__(  # noqa: PLR0917 - one for each input of RFC 7401 section 6.5
+        self, suite: HitSuite, kij: bytes, hit_a: Hit, hit_b: Hit, i: bytes, j: bytes
+    ) -> None:
+        self._suite: Final = suite
+        self._key: Final = compute_mac(suite, i + j, kij)
+        self._info: Final = min(hit_a, hit_b).packed + max(hit_a, hit_b).packed
+
+    def octets(self, offset: int, length: int) -> bytes:
+        """Read `length` octets from `offset`.
+
+        Raises:
+            CryptoError: the range is not inside the first 255 blocks; a KEYMAT index is what a peer
+                says, so this is the peer's error.
+        """
+        limit = KEYMAT_BLOCKS_MOST * RHASH_OCTETS[self._suite]
+        if offset < 0 or length < 0 or offset + length > limit:
+            raise CryptoError(f"KEYMAT octets {offset}+{length} asked, of {limit} that exist")
+        stream = bytearray()
+        block = b""
+        number = 0
+        while len(stream) < offset + length:
+            number += 1
+            block = compute_mac(self._suite, self._key, block + self._info + bytes([number]))
+            stream += block
+        return bytes(stream[offset : offset + length])
+
+    def __repr__(self) -> str:
+        return f"Keymat({self._suite.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class HipKeys:
+    """Keys that protect HIP packets, as one host sees them."""
+
+    encryption_out: bytes = field(repr=False)
+    mac_out: bytes = field(repr=False)
+    encryption_in: bytes = field(repr=False)
+    mac_in: bytes = field(repr=False)
+    keymat_index: int
+    """Octet of KEYMAT after these keys, where those of ESP begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class EspKeys:
+    """Keys of a pair of security associations; the salt of an AEAD is the tail of its key."""
+
+    encryption_out: bytes = field(repr=False)
+    authentication_out: bytes = field(repr=False)
+    encryption_in: bytes = field(repr=False)
+    authentication_in: bytes = field(repr=False)
+    keymat_index_after: int
+
+
+def draw_hip_keys(
+    keymat: Keymat, cipher: HipCipher, suite: HitSuite, local: Hit, peer: Hit
+) -> HipKeys:
+    """Draw the four HIP keys from the start of KEYMAT (RFC 7401 section 6.5).
+
+    Args:
+        keymat: of the association.
+        cipher: HIP cipher that I2 chose.
+        suite: the suite whose RHASH rules the association.
+        local: our HIT; the host with the greater HIT sends with the first pair of keys.
+        peer: the other HIT.
+    """
+    out, into, end = _draw(keymat, 0, (cipher.key_octets, RHASH_OCTETS[suite]), local, peer)
+    return HipKeys(*out, *into, keymat_index=end)
+
+
+def draw_esp_keys(keymat: Keymat, index: int, suite: EspSuite, local: Hit, peer: Hit) -> EspKeys:
+    """Draw the keys of both directions from octet `index` of KEYMAT (RFC 7402 section 7).
+
+    Raises:
+        CryptoError: the keys would lie beyond the end of KEYMAT.
+    """
+    shape = ESP_SHAPES[suite]
+    sizes = (shape.encryption_key_octets, shape.authentication_key_octets)
+    out, into, end = _draw(keymat, index, sizes, local, peer)
+    return EspKeys(*out, *into, keymat_index_after=end)
+
+
+def _draw(
+    keymat: Keymat, index: int, sizes: tuple[int, int], local: Hit, peer: Hit
+) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes], int]:
+    """Cut (cipher key, integrity key) twice: sent by the greater HIT, then by the lower."""
+    first, second = sizes
+    octets = keymat.octets(index, 2 * (first + second))
+    half = len(octets) // 2
+    greater = octets[:first], octets[first:half]
+    lower = octets[half : half + first], octets[half + first :]
+    out, into = (greater, lower) if local > peer else (lower, greater)
+    return out, into, index + len(octets)
