@@ -1,0 +1,91 @@
+# hipgw: every session that people, hooks and CI run.  `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+export DEBIAN_FRONTEND := noninteractive
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# What a fresh Debian lacks: to build, to run the demo, and to test.
+DEBIAN := gcc libc6-dev python3-dev python3-venv libssl3 libnetfilter-queue-dev pkg-config \
+	iproute2 iputils-ping iptables iperf3 tcpdump tshark netcat-openbsd openssl procps mandoc
+DEBIAN_BENCH := wireguard-go wireguard-tools
+ASAN_TREE := build/asan
+FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
+
+.PHONY: help setup demo test lint types asan bench docs dist clean
+help:
+	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
+	@echo "make test    every test (installs what it needs)"
+	@echo "make lint    ruff, cython-lint      make types   mypy --strict"
+	@echo "make asan    extension tests under AddressSanitizer"
+	@echo "make bench   figures of this machine, against wireguard-go"
+	@echo "make dist    sdist and wheel in dist/"
+
+setup: $(STAMPS)/extensions
+
+demo: setup
+	@$(BIN)/hipgw lab demo
+
+test: setup asan
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/cython-lint hipgw/_fastpath
+
+types: setup
+	@$(BIN)/mypy
+
+asan: $(STAMPS)/asan
+
+bench: setup $(STAMPS)/debian-bench
+	@$(BIN)/python -m bench.run
+
+dist: setup
+	@$(BIN)/python -m build --outdir dist .
+
+docs: setup
+	@$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) $(STAMPS) build dist *.egg-info hipgw/_fastpath/*.c hipgw/_fastpath/*.so
+
+define install_debian
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null \
+		| grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		[ "$$(id -u)" = 0 ] || { echo "make: root is needed once, to install:" $$missing; exit 1; }; \
+		echo "installing Debian packages:" $$missing; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+	@mkdir -p $(STAMPS) && touch $@
+endef
+
+$(STAMPS)/debian: Makefile
+	$(call install_debian,$(DEBIAN))
+
+$(STAMPS)/debian-bench: Makefile $(STAMPS)/debian
+	$(call install_debian,$(DEBIAN_BENCH))
+
+$(STAMPS)/venv: pyproject.toml | $(STAMPS)/debian
+	@echo "installing Python packages into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1'
+	@$(BIN)/python -m pip install -q --group dev 'netfilterqueue>=1.1'
+	@touch $@
+
+$(STAMPS)/extensions: $(STAMPS)/venv setup.py $(FASTPATH)
+	@echo "building the Cython extensions"
+	@$(BIN)/python -m pip install -q --no-build-isolation -e '.[nfq]'
+	@touch $@
+
+# A copy of the tree, so that the sanitised extensions never meet the fast ones.
+$(STAMPS)/asan: $(STAMPS)/extensions $(FASTPATH) $(wildcard tests/twin/*.py tests/unit/fastpath/*.py tests/reference/*.py)
+	@echo "extension tests under AddressSanitizer"
+	@rm -rf $(ASAN_TREE) && mkdir -p $(ASAN_TREE)
+	@cp -r hipgw tests setup.py pyproject.toml README.md LICENSE $(ASAN_TREE)
+	@rm -f $(ASAN_TREE)/hipgw/_fastpath/*.so $(ASAN_TREE)/hipgw/_fastpath/*.c
+	@cd $(ASAN_TREE) && HIPGW_ASAN=1 $(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
+	@cd $(ASAN_TREE) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -q tests/twin tests/unit/fastpath
+	@touch $@
