@@ -1,0 +1,163 @@
+"""TLV framing (RFC 7401 section 5.2.1): one pass, every length checked once before use.
+
+Padding is written as zero and not checked on receive.  Types must not decrease; a type may come
+twice only if its class says so.  An unknown critical parameter is reported last, when everything
+else has turned out well formed, so that the caller may answer it with a NOTIFY.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from hipgw.errors import LocalProtocolError, WireError
+from hipgw.wire.header import HEADER_OCTETS, header_end
+from hipgw.wire.parameter import Parameter, ParameterError, UnknownParameter
+from hipgw.wire.parameter_types import is_critical
+from hipgw.wire.plaintext import strip_plaintext_padding
+from hipgw.wire.registry import PARAMETERS
+
+TLV_HEAD_OCTETS: Final = 4
+_TLV_HEAD: Final = struct.Struct("!HH")
+_NUMBER_MAX: Final = 0xFFFF
+
+
+def total_octets(length_octets: int) -> int:
+    """Octets of a TLV on the wire, head and padding included, for a Length field."""
+    return 11 + length_octets - (length_octets + 3) % 8
+
+
+def read_tlvs(octets: bytes, start: int, end: int) -> tuple[Parameter, ...]:
+    """Read the TLVs of octets[start:end].
+
+    Raises:
+        WireError: hip_malformed, or hip_critical with the first unknown critical type.
+    """
+    parameters: list[Parameter] = []
+    previous = -1
+    critical: tuple[int, int] | None = None
+    offset = start
+    while offset < end:
+        left = end - offset
+        if left < TLV_HEAD_OCTETS:
+            raise WireError("hip_malformed", f"{left} octets left, no parameter", offset)
+        number, length = _TLV_HEAD.unpack_from(octets, offset)
+        total = 11 + length - ((length + 3) & 7)
+        if total > left:
+            raise WireError(
+                "hip_malformed", f"parameter of {total} octets in {left}", offset, number
+            )
+        kind = PARAMETERS.get(number)
+        if number <= previous:
+            if number < previous:
+                raise WireError("hip_malformed", f"type {number} after {previous}", offset, number)
+            if kind is not None and not kind.MAY_REPEAT:
+                raise WireError("hip_malformed", f"type {number} twice", offset, number)
+        contents = octets[offset + TLV_HEAD_OCTETS : offset + TLV_HEAD_OCTETS + length]
+        if kind is not None:
+            try:
+                parameters.append(kind.parse(contents))
+            except ParameterError as error:
+                detail = f"{kind.__name__}: {error.detail}"
+                raise WireError("hip_malformed", detail, offset, number) from error
+        else:
+            if critical is None and is_critical(number):
+                critical = number, offset
+            parameters.append(UnknownParameter(number, contents))
+        previous = number
+        offset += total
+    if critical is not None:
+        number, offset = critical
+        raise WireError("hip_critical", f"critical type {number} is unknown", offset, number)
+    return tuple(parameters)
+
+
+def parse_parameters(octets: bytes, *, lenient_tail: bool = False) -> tuple[Parameter, ...]:
+    """Read TLVs alone, as they are inside ENCRYPTED.
+
+    Args:
+        octets: the TLVs.
+        lenient_tail: whether padding of the cipher may follow the last one.
+
+    Raises:
+        WireError: hip_malformed or hip_critical.
+    """
+    if lenient_tail:
+        octets = strip_plaintext_padding(octets)
+    return read_tlvs(octets, 0, len(octets))
+
+
+def emit_parameter(parameter: Parameter) -> bytes:
+    """Write one TLV, padded with zeros to a multiple of 8 octets.
+
+    Raises:
+        LocalProtocolError: contents that the RFC does not allow, or that do not fit their fields.
+    """
+    try:
+        contents = parameter.contents()
+        head = _TLV_HEAD.pack(parameter.wire_type, len(contents))
+    except (struct.error, ValueError, OverflowError) as error:
+        name = type(parameter).__name__
+        raise LocalProtocolError(f"{name} does not fit its fields: {error}") from error
+    return head + contents + bytes(-(TLV_HEAD_OCTETS + len(contents)) & 7)
+
+
+def emit_tlvs(parameters: Iterable[Parameter]) -> bytes:
+    """Write parameters one after the other.
+
+    Raises:
+        LocalProtocolError: types out of order, one twice that may not be, or bad contents.
+    """
+    previous = -1
+    parts: list[bytes] = []
+    for parameter in parameters:
+        number = parameter.wire_type
+        if number < previous:
+            raise LocalProtocolError(f"parameter type {number} after {previous}: sort by type")
+        if number == previous and not parameter.MAY_REPEAT:
+            raise LocalProtocolError(f"parameter type {number} twice")
+        parts.append(emit_parameter(parameter))
+        previous = number
+    return b"".join(parts)
+
+
+def find_tlv(octets: bytes, type_: int) -> tuple[int, int] | None:
+    """Where the first TLV of a type is in a packet.
+
+    Order of types is not looked at, so that packets which break it can be examined.
+
+    Returns:
+        Offset from the start of the packet and octets with head and padding; None when absent.
+
+    Raises:
+        WireError: hip_short or hip_malformed, when the packet cannot be walked up to there.
+    """
+    end = header_end(octets)
+    offset = HEADER_OCTETS
+    while offset < end:
+        number, length = _TLV_HEAD.unpack_from(octets, offset)
+        total = 11 + length - ((length + 3) & 7)
+        if total > end - offset:
+            raise WireError(
+                "hip_malformed", f"parameter of {total} octets in {end - offset}", offset, number
+            )
+        if number == type_:
+            return offset, total
+        offset += total
+    return None
+
+
+def last_type(octets: bytes) -> int:
+    """Type of the last TLV of a packet, or -1 when there is none; raises as `find_tlv` does."""
+    end = header_end(octets)
+    offset, number = HEADER_OCTETS, -1
+    while offset < end:
+        number, length = _TLV_HEAD.unpack_from(octets, offset)
+        total = total_octets(length)
+        if total > end - offset:
+            raise WireError(
+                "hip_malformed", f"parameter of {total} octets in {end - offset}", offset, number
+            )
+        offset += total
+    return number

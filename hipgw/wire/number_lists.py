@@ -1,0 +1,31 @@
+"""Lists of 16-bit and 32-bit numbers, the form of most proposals and acknowledgements."""
+
+from __future__ import annotations
+
+import struct
+
+from hipgw.wire.parameter import ParameterError
+
+
+def parse_u16_list(parameter_type: int, octets: bytes) -> tuple[int, ...]:
+    """Read 16-bit numbers to the end; ParameterError when half a number is left."""
+    if len(octets) & 1:
+        raise ParameterError(parameter_type, f"{len(octets)} octets are no list of 16-bit numbers")
+    return struct.unpack(f"!{len(octets) >> 1}H", octets)
+
+
+def emit_u16_list(numbers: tuple[int, ...]) -> bytes:
+    """Write 16-bit numbers; struct.error when one does not fit."""
+    return struct.pack(f"!{len(numbers)}H", *numbers)
+
+
+def parse_u32_list(parameter_type: int, octets: bytes) -> tuple[int, ...]:
+    """Read one or more 32-bit numbers; ParameterError when there is none or part of one."""
+    if not octets or len(octets) & 3:
+        raise ParameterError(parameter_type, f"{len(octets)} octets are no list of 32-bit numbers")
+    return struct.unpack(f"!{len(octets) >> 2}I", octets)
+
+
+def emit_u32_list(numbers: tuple[int, ...]) -> bytes:
+    """Write 32-bit numbers; struct.error when one does not fit."""
+    return struct.pack(f"!{len(numbers)}I", *numbers)

@@ -1,0 +1,124 @@
+"""A whole HIP packet, from octets and back (RFC 7401 section 5.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hipgw.errors import LocalProtocolError, WireError
+from hipgw.values import Hit
+from hipgw.wire.framing import emit_tlvs, read_tlvs
+from hipgw.wire.header import (
+    HEADER_OCTETS,
+    HIP_VERSION,
+    NO_NEXT_HEADER,
+    PARAMETER_OCTETS_MAX,
+    SPOKEN_VERSIONS,
+    Header,
+    PacketType,
+    emit_header,
+    parse_header,
+)
+from hipgw.wire.parameter import Parameter
+
+P = TypeVar("P", bound=Parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class HipPacket:
+    """A HIP packet without its checksum.
+
+    Attributes:
+        packet_type: what the packet is.
+        sender: sender HIT.
+        receiver: receiver HIT, all zero in opportunistic mode.
+        parameters: in the order of the wire, which is that of their types.
+        controls: only `CONTROL_ANONYMOUS`; other bits are ignored on receive.
+        version: HIP version.
+        octets: the packet as it was received, up to the end that its Header Length names; empty
+            when it was not received.
+        next_header: what follows the packet, 59 for nothing.
+    """
+
+    packet_type: PacketType
+    sender: Hit
+    receiver: Hit
+    parameters: tuple[Parameter, ...] = ()
+    controls: int = 0
+    version: int = HIP_VERSION
+    octets: bytes = field(default=b"", compare=False, repr=False)
+    next_header: int = NO_NEXT_HEADER
+
+    def get(self, kind: type[P]) -> P | None:
+        """The first parameter of a class, or None."""
+        for parameter in self.parameters:
+            if isinstance(parameter, kind):
+                return parameter
+        return None
+
+    def all(self, kind: type[P]) -> tuple[P, ...]:
+        """All parameters of a class, in order."""
+        return tuple(parameter for parameter in self.parameters if isinstance(parameter, kind))
+
+    def require(self, kind: type[P]) -> P:
+        """The first parameter of a class; WireError (hip_missing) when there is none."""
+        found = self.get(kind)
+        if found is None:
+            raise WireError(
+                "hip_missing",
+                f"{self.packet_type.name} without {kind.__name__}",
+                HEADER_OCTETS,
+                kind.TYPE,
+            )
+        return found
+
+
+def parse_packet(octets: bytes, *, versions: frozenset[int] = SPOKEN_VERSIONS) -> HipPacket:
+    """Read a packet strictly.
+
+    The checksum is not looked at: it depends on addresses, and is zero inside UDP.
+
+    Args:
+        octets: HIP header and parameters; without the marker of UDP encapsulation.
+        versions: HIP versions to accept; the parameter layouts are those of version 2.
+
+    Raises:
+        WireError: hip_short, hip_long, hip_version, hip_type, hip_malformed, or, when nothing else
+            is wrong, hip_critical with the first unknown critical type.
+    """
+    header = parse_header(octets, versions)
+    parameters = read_tlvs(octets, HEADER_OCTETS, header.end_octets)
+    return HipPacket(
+        header.packet_type,
+        header.sender,
+        header.receiver,
+        parameters,
+        header.controls,
+        header.version,
+        octets[: header.end_octets],
+        header.next_header,
+    )
+
+
+def emit_packet(packet: HipPacket) -> bytes:
+    """Write a packet with checksum 0; `octets` of the packet plays no part.
+
+    Raises:
+        LocalProtocolError: parameters out of order, repeated, unfit, or above 2008 octets.
+    """
+    tlvs = emit_tlvs(packet.parameters)
+    if len(tlvs) > PARAMETER_OCTETS_MAX:
+        raise LocalProtocolError(
+            f"{packet.packet_type.name}: {len(tlvs)} octets of parameters, at most"
+            f" {PARAMETER_OCTETS_MAX}"
+        )
+    header = Header(
+        packet.packet_type,
+        packet.version,
+        packet.next_header,
+        packet.controls,
+        packet.sender,
+        packet.receiver,
+        HEADER_OCTETS + len(tlvs),
+    )
+    return emit_header(header) + tlvs
