@@ -1,1 +1,1 @@
-"""hipgw room: cli."""
+"""The command line: arguments in, control socket out, tables or JSON back."""

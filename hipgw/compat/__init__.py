@@ -1,1 +1,1 @@
-"""hipgw room: compat."""
+"""The seeds' own words on the control socket: hipconf, with HIPL's words and output."""

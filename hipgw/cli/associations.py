@@ -1,0 +1,82 @@
+"""`hipgw connect` and `hipgw close`: associations made and ended by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
+from hipgw.cli.rendering import milliseconds, plural
+from hipgw.cli.status import peer_title, suite_name
+
+ANSWER_MARGIN_S = 5.0
+"""How much longer than the daemon we wait, so that its own refusal arrives."""
+
+
+@click.command(
+    epilog=f"""\
+\b
+Examples:
+  hipgw connect gw2
+  hipgw connect 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad --wait 30
+{EXIT_CODES}
+"""
+)
+@click.argument("target")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0, max=600),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the base exchange may take.",
+)
+@control_options
+def connect(target: str, wait_s: float, socket_path: str, *, as_json: bool) -> None:
+    """Make an association with TARGET now, and wait until it is ESTABLISHED.
+
+    TARGET is a HIT, an LSI, or a host name of the configuration or a hosts file.  The first packet
+    to a peer does the same by itself; this command shows whether it works, and how fast.
+    """
+    answer = ask(
+        socket_path, "connect", timeout_s=wait_s + ANSWER_MARGIN_S, target=target, wait_s=wait_s
+    )
+    show(answer, render_connected, as_json=as_json)
+
+
+def render_connected(answer: dict[str, Any]) -> str:
+    """One line about the association that `connect` made or found."""
+    peer = answer["peer"]
+    way = f" over {peer['encapsulation']}" if peer.get("encapsulation") else ""
+    return (
+        f"{peer_title(peer)}: {peer['state']} in {milliseconds(answer['took_s'])}, "
+        f"{suite_name(peer.get('esp_suite'))}, {peer.get('endpoint') or 'no endpoint'}{way}"
+    )
+
+
+@click.command(
+    epilog=f"""\
+\b
+Examples:
+  hipgw close gw2
+  hipgw close --all
+{EXIT_CODES}
+"""
+)
+@click.argument("target", required=False)
+@click.option("--all", "everything", is_flag=True, help="Close every association.")
+@control_options
+def close(target: str | None, socket_path: str, *, everything: bool, as_json: bool) -> None:
+    """Close the association with TARGET (a HIT, an LSI or a host name), or all of them."""
+    if bool(target) == everything:
+        raise click.UsageError("name one TARGET, or say --all")
+    answer = ask(socket_path, "close", target="all" if everything else target)
+    show(answer, render_closed, as_json=as_json)
+
+
+def render_closed(answer: dict[str, Any]) -> str:
+    """How many associations `close` ended, and the peers' HITs."""
+    closed = answer["closed"]
+    return "\n".join([f"closed {plural(len(closed), 'association')}", *closed])

@@ -1,0 +1,140 @@
+"""`hipgw doctor`: what could keep hipgw from working on this host, with the remedy for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hipgw.cli import host_checks, install_checks
+from hipgw.cli.asking import EXIT_CODES, control_options, print_json
+from hipgw.cli.checks import FAIL, OK, WARN, Check, HostFiles
+from hipgw.cli.rendering import bold, duration
+from hipgw.cli.run import DEFAULT_CONFIG
+from hipgw.compat.control_client import ControlClient, ControlError, printable
+
+
+@click.command(
+    epilog=f"""\
+\b
+Examples:
+  hipgw doctor
+  hipgw doctor -c gateway.toml --json
+{EXIT_CODES}
+A check that fails makes 1; a warning does not.
+"""
+)
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    metavar="FILE",
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="Configuration to look at.",
+)
+@control_options
+@click.pass_context
+def doctor(ctx: click.Context, config_path: str, socket_path: str, *, as_json: bool) -> None:
+    """Check this host, this installation and the daemon.
+
+    Works without a daemon; with one, its own findings are added.
+    """
+    source = ctx.get_parameter_source("config_path")
+    is_default = source is click.core.ParameterSource.DEFAULT
+    checks = run_checks(Path(config_path), socket_path, config_is_default=is_default)
+    if as_json:
+        print_json({"checks": [asdict(check) for check in checks]})
+    else:
+        click.echo(render_checks(checks))
+    if any(check.outcome == FAIL for check in checks):
+        ctx.exit(1)
+
+
+def run_checks(
+    config_path: Path,
+    socket_path: str,
+    *,
+    config_is_default: bool,
+    files: HostFiles | None = None,
+) -> list[Check]:
+    """Every check in the order in which a user would mend things."""
+    files = files or HostFiles()
+    daemon_check, daemon, daemon_findings = check_daemon(socket_path)
+    config_check, config = install_checks.check_config(config_path, is_default=config_is_default)
+    port = config.network.udp_port if config else host_checks.HIP_UDP_PORT
+    privileged = [
+        host_checks.check_privileges(files),
+        host_checks.check_tun(files),
+        host_checks.check_raw_sockets(),
+    ]
+    return [
+        install_checks.check_python(),
+        install_checks.check_extension(),
+        install_checks.check_libcrypto(),
+        *(as_bystander(check) if daemon else check for check in privileged),
+        host_checks.check_udp_port(daemon, port),
+        host_checks.check_ipv6(files),
+        config_check,
+        *([install_checks.check_keys(config.identity.directory)] if config else []),
+        host_checks.check_kernel_esp(files),
+        host_checks.check_receive_buffer(files),
+        host_checks.check_packet_filter(files),
+        daemon_check,
+        *daemon_findings,
+    ]
+
+
+def as_bystander(check: Check) -> Check:
+    """A running daemon has its privileges already: this user's lack of them is only a warning."""
+    if check.outcome != FAIL:
+        return check
+    return Check(check.name, WARN, f"{check.detail}, but a daemon is running", check.remedy)
+
+
+def check_daemon(socket_path: str) -> tuple[Check, dict[str, Any] | None, list[Check]]:
+    """Whether a daemon answers; its `status`, and its own findings."""
+    client = ControlClient(socket_path, timeout_s=5.0)
+    try:
+        status = printable(client.call("status"))
+        findings = printable(client.call("doctor")).get("checks", [])
+    except ControlError as error:
+        outcome = WARN if error.code in {"not_running", "permission_denied"} else FAIL
+        return Check("daemon", outcome, error.message, error.remedy), None, []
+    try:
+        host = status["host"]
+        detail = (
+            f"version {host['version']}, pid {host['pid']}, up for {duration(host['uptime_s'])}"
+        )
+        return Check("daemon", OK, detail), status, [_check_of(found) for found in findings]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        detail = f"its answer is not as expected ({type(error).__name__}: {error})"
+        return Check("daemon", FAIL, detail, "restart the daemon: versions differ"), None, []
+
+
+def _check_of(found: dict[str, Any]) -> Check:
+    """A finding of the daemon; an outcome that we do not know counts as a failure."""
+    return Check(
+        str(found["name"]),
+        found["outcome"] if found["outcome"] in {OK, WARN} else FAIL,
+        str(found["detail"]),
+        str(found.get("remedy") or ""),
+    )
+
+
+def render_checks(checks: list[Check]) -> str:
+    """One line for each check, a second one with the remedy, and a count at the end."""
+    lines = []
+    for check in checks:
+        shown = check.outcome.ljust(4)
+        mark = shown if check.outcome == OK else bold(shown)
+        lines.append(f"{mark}  {check.name}: {check.detail}")
+        if check.remedy and check.outcome != OK:
+            lines.append(f"      remedy: {check.remedy}")
+    counts = Counter(check.outcome for check in checks)
+    lines.append("")
+    lines.append(f"{counts[OK]} ok, {counts[WARN]} warn, {counts[FAIL]} fail")
+    return "\n".join(lines)

@@ -1,0 +1,170 @@
+"""What `hipgw doctor` asks of the machine: privileges, TUN, sockets, kernel."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import shutil
+import socket
+import stat
+from typing import Any, Final
+
+from hipgw.cli.checks import FAIL, OK, WARN, Check, HostFiles
+
+CAP_NET_ADMIN: Final = 12
+CAP_NET_RAW: Final = 13
+HIP_PROTOCOL: Final = 139
+HIP_UDP_PORT: Final = 10500
+ESP_OPTIONS: Final = ("CONFIG_INET_ESP", "CONFIG_INET6_ESP")
+ESP_MODULES: Final = ("esp4.ko", "esp6.ko")
+PRIVILEGE_REMEDY: Final = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
+
+
+def check_privileges(files: HostFiles) -> Check:
+    """Capabilities of this process: NET_ADMIN for hip0 and its routes, NET_RAW for protocol 139."""
+    name = "privileges"
+    for line in (files.text("self/status") or "").splitlines():
+        if line.startswith("CapEff:"):
+            held = int(line.split()[1], 16)
+            missing = [
+                capability
+                for capability, bit in (("NET_ADMIN", CAP_NET_ADMIN), ("NET_RAW", CAP_NET_RAW))
+                if not held >> bit & 1
+            ]
+            if not missing:
+                return Check(name, OK, f"user id {os.geteuid()}, CAP_NET_ADMIN and CAP_NET_RAW")
+            lacking = " and ".join(f"CAP_{capability}" for capability in missing)
+            return Check(name, FAIL, f"this user lacks {lacking}", PRIVILEGE_REMEDY)
+    return Check(name, WARN, "cannot read capabilities from /proc/self/status", "mount /proc")
+
+
+def check_tun(files: HostFiles) -> Check:
+    """The device that hip0 is made with."""
+    name = str(files.tun)
+    try:
+        if not stat.S_ISCHR(files.tun.stat().st_mode):
+            return Check(name, FAIL, "is not a character device", f"mknod {name} c 10 200")
+        os.close(os.open(files.tun, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return Check(
+            name, FAIL, "does not exist", f"modprobe tun; in a container, pass {name} to it"
+        )
+    except PermissionError:
+        return Check(name, FAIL, "may not be opened by this user", "run as root")
+    except OSError as error:
+        return Check(name, FAIL, f"cannot be opened ({error.strerror})", "modprobe tun")
+    return Check(name, OK, "can be opened")
+
+
+def check_raw_sockets() -> Check:
+    """HIP without UDP: IP protocol 139, both families."""
+    name = "raw sockets"
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.socket(family, socket.SOCK_RAW, HIP_PROTOCOL).close()
+        except PermissionError:
+            return Check(name, FAIL, "not allowed for this user", PRIVILEGE_REMEDY)
+        except OSError as error:
+            return Check(name, FAIL, f"{error.strerror} for {family.name}", "enable that family")
+    return Check(name, OK, "protocol 139 over IPv4 and IPv6")
+
+
+def check_udp_port(daemon: dict[str, Any] | None, port: int = HIP_UDP_PORT) -> Check:
+    """The UDP port: free, or held by the hipgw that answers.
+
+    Args:
+        daemon: the `status` answer of a running daemon, or None.
+        port: UDP port to look at.
+    """
+    name = f"udp port {port}"
+    for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind((anywhere, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return Check(
+                        name, FAIL, f"{error.strerror} for {family.name}", "enable that family"
+                    )
+                if daemon and daemon.get("listening", {}).get("udp_port") == port:
+                    return Check(name, OK, f"held by hipgw, pid {daemon['host'].get('pid')}")
+                return Check(
+                    name,
+                    FAIL,
+                    "another program holds it",
+                    f"find it with `ss -lunp 'sport = :{port}'`, or choose another udp_port",
+                )
+    return Check(name, OK, "free")
+
+
+def check_ipv6(files: HostFiles) -> Check:
+    """HITs are IPv6 addresses, so hip0 needs IPv6 whatever the underlay is."""
+    name = "ipv6"
+    if not (files.proc / "net/if_inet6").exists():
+        return Check(name, FAIL, "this kernel runs without IPv6", "boot without ipv6.disable=1")
+    for scope in ("all", "default"):
+        if files.text(f"sys/net/ipv6/conf/{scope}/disable_ipv6") == "1":
+            return Check(
+                name,
+                FAIL,
+                f"switched off for {scope} interfaces, so hip0 cannot carry HITs",
+                f"sysctl -w net.ipv6.conf.{scope}.disable_ipv6=0",
+            )
+    return Check(name, OK, "on")
+
+
+def check_kernel_esp(files: HostFiles) -> Check:
+    """Whether this kernel has ESP of its own (with BEET since Linux 5.2): for information."""
+    name = "kernel esp"
+    found = _esp_in_config(files)
+    where = "in /proc/config.gz"
+    if found is None:
+        found = _esp_in_modules(files)
+        where = "as a module"
+    if found is None:
+        return Check(name, OK, "cannot tell; hipgw carries ESP in user space anyway")
+    if found:
+        return Check(name, OK, f"ESP with BEET {where}; hipgw carries ESP in user space")
+    return Check(name, OK, "not in this kernel; hipgw carries ESP in user space")
+
+
+def _esp_in_config(files: HostFiles) -> bool | None:
+    try:
+        options = gzip.decompress((files.proc / "config.gz").read_bytes()).decode().splitlines()
+    except (OSError, EOFError, ValueError):
+        return None
+    return all(f"{option}=y" in options or f"{option}=m" in options for option in ESP_OPTIONS)
+
+
+def _esp_in_modules(files: HostFiles) -> bool | None:
+    directory = files.modules / (files.text("sys/kernel/osrelease") or "unknown")
+    listed = ""
+    for name in ("modules.builtin", "modules.dep"):
+        try:
+            listed += (directory / name).read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue
+    return all(f"/{module}" in listed for module in ESP_MODULES) if listed else None
+
+
+def check_receive_buffer(files: HostFiles) -> Check:
+    """How large a receive buffer an unprivileged socket may ask for: for information."""
+    limit = files.text("sys/net/core/rmem_max")
+    if limit is None:
+        return Check("net.core.rmem_max", OK, "not visible in this namespace")
+    return Check("net.core.rmem_max", OK, f"{limit} octets, for sockets without CAP_NET_ADMIN")
+
+
+def check_packet_filter(files: HostFiles) -> Check:
+    """Tools and kernel parts for NFQUEUE: for information, hip0 needs none of them."""
+    tools = [tool for tool in ("nft", "iptables") if shutil.which(tool)]
+    queue = (files.proc / "net/netfilter/nfnetlink_queue").exists()
+    return Check(
+        "packet filter",
+        OK,
+        f"tools: {', '.join(tools) or 'none'}; NFQUEUE {'loaded' if queue else 'not loaded'}; "
+        "not needed for hip0",
+    )

@@ -1,0 +1,105 @@
+"""`hipgw status`: this host and its peers, as compact as `wg show`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
+from hipgw.cli.rendering import ago, bold, duration, size
+
+
+@click.command(
+    epilog=f"""\
+\b
+Examples:
+  hipgw status
+  hipgw status --json
+{EXIT_CODES}
+"""
+)
+@control_options
+def status(socket_path: str, *, as_json: bool) -> None:
+    """Show this host, its peers and their traffic.
+
+    One block for the interface, one for each peer, and at the end whatever is not well.
+    """
+    show(ask(socket_path, "status"), render_status, as_json=as_json)
+
+
+def suite_name(suite: str | None) -> str:
+    """An ESP suite as people write it: "AES_GCM_16" becomes "AES-GCM-16"; none is "none"."""
+    return suite.replace("_", "-") if suite else "none"
+
+
+def peer_title(peer: dict[str, Any]) -> str:
+    """What a peer is called: its name, or else its HIT."""
+    return str(peer.get("name") or peer["hit"])
+
+
+def render_status(answer: dict[str, Any]) -> str:
+    """The text of `hipgw status` for a `status` answer of the control socket."""
+    blocks = [_interface_block(answer)]
+    blocks += [_peer_block(peer) for peer in answer.get("peers", [])]
+    if problems := answer.get("health", []):
+        blocks.append(_health_block(problems))
+    return "\n\n".join(blocks)
+
+
+def _block(kind: str, title: str, fields: list[tuple[str, str]]) -> str:
+    lines = [f"{bold(kind)}: {bold(title)}"]
+    lines += [f"  {bold(name)}: {value}" for name, value in fields]
+    return "\n".join(lines)
+
+
+def _interface_block(answer: dict[str, Any]) -> str:
+    interface, identity = answer["interface"], answer["identity"]
+    default_hit, default_lsi = identity["hit"], identity.get("lsi")
+    fields = [("hit", f"{default_hit} ({identity['algorithm']})")]
+    fields += [("hit", hit) for hit in interface.get("hits", []) if hit != default_hit]
+    if default_lsi:
+        fields.append(("lsi", default_lsi))
+    fields += [("lsi", lsi) for lsi in interface.get("lsis", []) if lsi != default_lsi]
+    fields.append(("listening", _listening(answer.get("listening", {}))))
+    if (mtu := interface.get("mtu")) is not None:
+        fields.append(("mtu", f"{mtu} octets"))
+    return _block("interface", interface["name"], fields)
+
+
+def _listening(listening: dict[str, Any]) -> str:
+    ways = []
+    if listening.get("udp_port"):
+        ways.append(f"udp port {listening['udp_port']}")
+    if listening.get("raw"):
+        ways.append("protocols 139 (HIP) and 50 (ESP)")
+    return ", ".join(ways) or "nothing"
+
+
+def _peer_block(peer: dict[str, Any]) -> str:
+    fields = [("hit", peer["hit"])] if peer.get("name") else []
+    if peer.get("lsi"):
+        fields.append(("lsi", peer["lsi"]))
+    if peer.get("endpoint"):
+        way = {"udp": " (udp)", "raw": " (esp)"}.get(peer.get("encapsulation") or "", "")
+        fields.append(("endpoint", f"{peer['endpoint']}{way}"))
+    state = peer["state"]
+    if peer.get("since_s") is not None:
+        state += f" for {duration(peer['since_s'])}"
+    fields.append(("state", state))
+    if peer.get("esp_suite"):
+        fields.append(("suite", suite_name(peer["esp_suite"])))
+    if peer.get("last_used_s") is not None:
+        fields.append(("latest traffic", ago(peer["last_used_s"])))
+    received, sent = peer.get("rx_octets", 0), peer.get("tx_octets", 0)
+    if received or sent:
+        fields.append(("transfer", f"{size(received)} received, {size(sent)} sent"))
+    return _block("peer", peer_title(peer), fields)
+
+
+def _health_block(problems: list[dict[str, Any]]) -> str:
+    lines = ["# Health check:"]
+    for entry in problems:
+        remedy = entry.get("remedy")
+        lines.append(f"#   - {entry['problem']}" + (f": {remedy}" if remedy else ""))
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""The words of hipconf: one row each, with its arguments, its help and its handler.
+
+To offer one more word, add its row to `WORDS` and take it out of `NOT_OFFERED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hipgw.compat import hipconf_commands as commands
+from hipgw.compat.control_client import ControlClient
+from hipgw.compat.hipconf_commands import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A command of hipconf.
+
+    Attributes:
+        action: its first word.
+        kind: its second word ("type" in HIPL), or "" when it has none.
+        arguments: what follows, as the usage shows it.
+        least: fewest arguments.
+        most: most arguments.
+        handler: carries it out.
+    """
+
+    action: str
+    kind: str
+    arguments: str
+    least: int
+    most: int
+    handler: Callable[[ControlClient, Sequence[str]], Reply]
+
+    @property
+    def usage(self) -> str:
+        """Its line in the usage text."""
+        return " ".join(part for part in (self.action, self.kind, self.arguments) if part)
+
+
+WORDS: Final = (
+    Word("add", "map", "<hit> <ip> [lsi]", 2, 3, commands.add_map),
+    Word("get", "map", "<hit | lsi>", 1, 1, commands.get_map),
+    Word("get", "hi", "default | all", 1, 1, commands.get_hi),
+    Word("get", "ha", "<hit> | all", 1, 1, commands.get_ha),
+    Word("rst", "", "all|peer_hit <peer_HIT>|<peer_HIT>", 1, 2, commands.rst),
+    Word("hit-to-lsi", "", "<hit>", 1, 1, commands.hit_to_lsi),
+    Word("lsi-to-hit", "", "<lsi>", 1, 1, commands.lsi_to_hit),
+    Word("hit-to-ip", "", "<hit | lsi>", 1, 1, commands.hit_to_ip),
+    Word("id-to-addr", "", "<hit | lsi>", 1, 1, commands.get_map),
+)
+
+NOT_OFFERED: Final = {
+    ("add", "hi"): "host identities added at run time; name key files in hipgw.toml",
+    ("add", "server"): "registration with a rendezvous or relay server",
+    ("add", "service"): "rendezvous and relay service",
+    ("add", "escrow"): "escrow, withdrawn by HIPL",
+    ("del", "map"): "taking a mapping back; it ends with the daemon",
+    ("del", "hi"): "host identities removed at run time",
+    ("del", "server"): "registration with a rendezvous or relay server",
+    ("del", "service"): "rendezvous and relay service",
+    ("del", "escrow"): "escrow, withdrawn by HIPL",
+    ("new", "hi"): "making identities; use `hipgw key new`",
+    ("new", "puzzle"): "puzzle difficulty at run time",
+    ("get", "puzzle"): "puzzle difficulty at run time",
+    ("inc", ""): "puzzle difficulty at run time",
+    ("dec", ""): "puzzle difficulty at run time",
+    ("set", "puzzle"): "puzzle difficulty at run time",
+    ("set", "opp"): "opportunistic mode",
+    ("set", "blind"): "blinded HITs, withdrawn by HIPL",
+    ("set", "tcptimeout"): "TCP sysctls",
+    ("run", ""): "programs under LD_PRELOAD; applications use HITs, LSIs or names as they are",
+    ("load", ""): "configuration loaded at run time",
+    ("reinit", ""): "rendezvous and relay service",
+    ("nat", ""): "NAT traversal modes at run time",
+    ("puzzle", ""): "puzzle difficulty at run time",
+    ("transform", ""): "order of transforms at run time",
+    ("locator", ""): "locators at run time",
+    ("debug", ""): "log level at run time",
+    ("heartbeat", ""): "heartbeats inside the tunnel",
+    ("manual-update", ""): "UPDATE by hand",
+    ("handoff", ""): "handover modes",
+    ("shotgun", ""): "I1 to all addresses at once",
+    ("broadcast", ""): "I1 to the local broadcast address",
+    ("nsupdate", ""): "dynamic DNS update",
+    ("hit-to-ip-set", ""): "look-up in the hit-to-ip zone",
+    ("hit-to-ip-zone", ""): "look-up in the hit-to-ip zone",
+    ("acquire", ""): "certificates",
+    ("default-hip-version", ""): "HIPv1",
+    ("hipproxy", ""): "proxy for hosts without HIP",
+    ("opendht", ""): "DHT look-up",
+    ("dht", ""): "DHT look-up",
+    ("bos", ""): "BOS packets, withdrawn by HIPL",
+    ("hi3", ""): "Hi3, withdrawn by HIPL",
+    ("buddies", ""): "buddies, withdrawn by HIPL",
+    ("datapacket", ""): "HIP data packets",
+    ("restart", ""): "restart by hipconf; use the service manager",
+}
+"""(action, kind) of HIPL's words that hipgw does not take yet -> what they are about.
+
+A kind of "" stands for every kind of that action.
+"""
+
+ACTIONS: Final = frozenset(word.action for word in WORDS) | {action for action, _ in NOT_OFFERED}

@@ -1,0 +1,159 @@
+"""What the asking commands print, to the letter."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.cli import answers
+from tests.unit.cli.conftest import Invoke
+from tests.unit.cli.control_server import MemoryControlServer
+
+STATUS = """\
+interface: hip0
+  hit: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad (ecdsa-p256)
+  hit: 2001:21:1f4b:7730:9b3b:4a6f:53d1:e2c8
+  lsi: 1.0.0.1
+  lsi: 1.0.0.3
+  listening: udp port 10500, protocols 139 (HIP) and 50 (ESP)
+  mtu: 1400 octets
+
+peer: gw2
+  hit: 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1
+  lsi: 1.0.0.2
+  endpoint: 192.0.2.2:10500 (udp)
+  state: ESTABLISHED for 1 hour, 2 minutes
+  suite: AES-GCM-16
+  latest traffic: 12 seconds ago
+  transfer: 1.23 MiB received, 4.56 MiB sent
+
+peer: 2001:25:a1b2:c3d4:e5f6:708:90a:b0c0
+  state: UNASSOCIATED
+
+# Health check:
+#   - no address known for 1 peer: add it to /etc/hip/hosts
+#   - clock jumped back by 3 seconds
+"""
+
+PEERS = """\
+PEER                                   LSI      NAME  STATE         ENDPOINT             LAST  RECEIVED      SENT
+2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1  1.0.0.2  gw2   ESTABLISHED   192.0.2.2:10500 udp  12s   1.23 MiB  4.56 MiB
+2001:25:a1b2:c3d4:e5f6:708:90a:b0c0    -        -     UNASSOCIATED  -                    -          0 B       0 B
+"""  # noqa: E501
+
+SAS = """\
+gw2: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad > 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1
+  lsi 1.0.0.1 > 1.0.0.2
+  path 192.0.2.1:10500 > 192.0.2.2:10500 udp
+  in  c2690528, AES-GCM-16, installed 1 minute, 1 second ago
+      10 packets, 840 octets, sequence 12, used 3 seconds ago
+  out 0a7e11d3, AES-GCM-16, installed 1 minute, 1 second ago
+      1 packet, 84 octets, sequence 1, never used
+
+2001:25:a1b2:c3d4:e5f6:708:90a:b0c0: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad > \
+2001:25:a1b2:c3d4:e5f6:708:90a:b0c0
+  path 2001:db8::1 > 2001:db8::2 esp
+  in  00000100, AES-128-CBC-HMAC-SHA256, installed 2 hours, 1 minute ago, old
+      0 packets, 0 octets, sequence 0, never used
+"""
+
+DROPS = """\
+COUNT  WHERE    REASON        MEANING
+  117  data     replayed      sequence number seen
+    2  control  hip_checksum  wrong HIP checksum
+"""
+
+CONNECT = "gw2: ESTABLISHED in 21.3 ms, AES-GCM-16, 192.0.2.2:10500 over udp\n"
+
+CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["status"], STATUS),
+        (["peers"], PEERS),
+        (["sas"], SAS),
+        (["drops"], DROPS),
+        (["connect", "gw2"], CONNECT),
+        (["close", "--all"], CLOSE_ALL),
+        (["close", "gw2"], f"closed 1 association\n{answers.PEER_HIT}\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_text(ask: Invoke, command: list[str], text: str) -> None:
+    said = ask(*command)
+    assert said.output == text
+    assert said.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "document"),
+    [
+        (["status"], answers.STATUS),
+        (["peers"], {"peers": answers.STATUS["peers"]}),
+        (["sas"], answers.SAS),
+        (["drops", "--all"], answers.DROPS),
+        (["connect", "gw2"], {"peer": answers.PEER, "took_s": 0.0213}),
+        (["close", "gw2"], {"closed": [answers.PEER_HIT]}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_json_is_the_answer_of_the_daemon(
+    ask: Invoke, command: list[str], document: dict[str, object]
+) -> None:
+    assert json.loads(ask(*command, "--json").stdout) == document
+
+
+def test_drops_hides_zeros_unless_told(ask: Invoke) -> None:
+    assert "hip_short" not in ask("drops", "--json").stdout
+    assert "hip_short" in ask("drops", "--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "text"),
+    [
+        ("peers", {"peers": []}, "no peers"),
+        ("sas", {"sas": []}, "no security associations"),
+        ("drops", {"drops": []}, "no drops"),
+    ],
+)
+def test_nothing_to_show_is_said(
+    ask: Invoke, server: MemoryControlServer, method: str, answer: dict[str, object], text: str
+) -> None:
+    server.answers[method] = answer
+    assert ask(method).output.startswith(text)
+
+
+def test_status_of_a_lonely_host(ask: Invoke, server: MemoryControlServer) -> None:
+    server.answers["status"] = {
+        **answers.STATUS,
+        "peers": [],
+        "health": [],
+        "listening": {"udp_port": None, "raw": False},
+        "interface": {"name": "hip0", "mtu": None, "hits": [answers.LOCAL_HIT], "lsis": []},
+        "identity": {"hit": answers.LOCAL_HIT, "algorithm": "ed25519", "lsi": None},
+    }
+    assert ask("status").output == (
+        f"interface: hip0\n  hit: {answers.LOCAL_HIT} (ed25519)\n  listening: nothing\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "request_sent"),
+    [
+        (["status"], {"id": 1, "method": "status", "params": {}}),
+        (
+            ["connect", "1.0.0.2", "--wait", "3"],
+            {"id": 1, "method": "connect", "params": {"target": "1.0.0.2", "wait_s": 3.0}},
+        ),
+        (["close", "--all"], {"id": 1, "method": "close", "params": {"target": "all"}}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_request_on_the_wire(
+    ask: Invoke, server: MemoryControlServer, command: list[str], request_sent: dict[str, object]
+) -> None:
+    ask(*command)
+    assert server.requests == [request_sent]
