@@ -1,0 +1,27 @@
+"""BEET: take the inner IP header off, put it on again (RFC 7402 appendix B); see beet.pyx."""
+
+from libc.stdint cimport uint8_t
+
+from hipgw._fastpath.descriptor cimport PacketDesc
+from hipgw._fastpath.sa cimport SaIn, SaOut
+
+# d: inner IPv6 (HITs) or IPv4 (LSIs) packet. Returns 0 with offset/length on the payload (link
+# padding trimmed) and next_header, family set; or a Reason with d unchanged (verdict is not
+# touched). Writes the transport checksum of IPv4 packets: it leaves over the HITs.
+cdef int beet_strip(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nogil
+
+# d: inner payload with next_header. Returns 0 with offset/length on the inner packet, peer to
+# local, and d.family set (next header 1 is always 4, 58 always 6, whatever `family` says); or a
+# Reason with d unchanged (verdict is not touched). Needs 40 octets free before offset.
+cdef int beet_rebuild(
+    uint8_t *arena, PacketDesc *d, const SaIn *sa, uint8_t family, uint8_t hop_limit,
+    uint8_t traffic_class) noexcept nogil
+
+# The same over a batch: acts on FORWARD descriptors, sets DROP and reason, returns how many stay.
+cdef Py_ssize_t beet_strip_batch(
+    uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa) noexcept nogil
+
+# Family is taken from each descriptor; adds rebuilt packets to sa.octets (beet_rebuild does not).
+cdef Py_ssize_t beet_rebuild_batch(
+    uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaIn **sa, uint8_t hop_limit,
+    uint8_t traffic_class) noexcept nogil

@@ -1,0 +1,206 @@
+"""ESP in place, a batch at a time (RFC 4303 as profiled by RFC 7402).
+
+Packet: SPI 4 | sequence 4 | IV 0, 8 or 16 | payload | padding | pad length 1 | next header 1 |
+ICV 16.
+
+Seal, for each batch:
+  1. number and frame: next sequence number, header and IV into the headroom, padding, trailer and
+     room for the ICV into the tailroom;
+  2. cipher and ICV over runs of one SA (esp_cipher.pyx, which also explains the IVs).
+Open, for each batch:
+  1. parse: every length that pass 2 or 3 relies on, then *check* the replay window;
+  2. ICV and cipher over runs of one SA;
+  3. *mark* the replay window, checking it again, because a duplicate may have come in the same
+     batch; trailer, pad length, next header.
+
+Sequence numbers are 64 bits wide inside and 32 on the wire; without ESN the SA ends at 2^32 - 1.
+
+Ownership: arena and descriptors belong to the caller's batch and are borrowed for one call.
+
+Deliberately not checked: the SPI (whoever set sa_index looked it up, and the ICV covers it); the
+padding octets, which RFC 4303 section 2.4 asks to inspect only when nothing authenticates them,
+and every suite here authenticates them; the sizes of headroom and tailroom (descriptor.pxd).
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD
+from hipgw._fastpath.esp_cipher cimport (
+    AES_BLOCK,
+    ESP_HEADER,
+    GCM_IV,
+    ICV,
+    draw_blocks,
+    open_packet,
+    seal_packet,
+)
+from hipgw._fastpath.octets cimport load_be32, store_be32, store_be64
+from hipgw._fastpath.reasons cimport (
+    R_CIPHER_FAILED,
+    R_DUMMY,
+    R_ICV_WRONG,
+    R_LENGTH_WRONG,
+    R_NONE,
+    R_PADDING_WRONG,
+    R_RUNT,
+    R_SEQUENCE_SPENT,
+)
+from hipgw._fastpath.replay cimport replay_check, replay_mark
+from hipgw._fastpath.sa cimport EspCipher, SuiteShape
+
+cdef enum:
+    DUMMY = 59                      # next header of a dummy packet (RFC 4303 section 2.6)
+
+
+cdef Py_ssize_t run_end(const PacketDesc *desc, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """End of the run that starts at i: one SA, at most BATCH_MOST descriptors."""
+    cdef Py_ssize_t end = i + 1
+    if n > i + BATCH_MOST:
+        n = i + BATCH_MOST
+    while end < n and (desc[end].verdict != FORWARD or desc[end].sa_index == desc[i].sa_index):
+        end += 1
+    return end
+
+
+cdef void drop(PacketDesc *d, int reason) noexcept nogil:
+    d.verdict = DROP
+    d.reason = <uint16_t>reason
+
+
+cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now_ns) noexcept nogil:
+    """Seal pass 1 for one packet: everything but cipher and ICV. The CBC IV comes in pass 2."""
+    cdef const SuiteShape *shape = &s.esp.shape
+    cdef uint8_t *tail = arena + d.offset + d.length
+    cdef uint8_t *p
+    cdef uint32_t padding, i
+    if (s.sequence + 1) >> 32:              # RFC 4303 section 3.3.3: the counter must not cycle
+        drop(d, R_SEQUENCE_SPENT)
+        return
+    s.sequence += 1
+    s.packets += 1
+    s.octets += d.length + (20 if d.family == 4 else 40)
+    s.last_used_ns = now_ns
+    padding = (0 - (d.length + 2)) & (<uint32_t>shape.align_octets - 1)
+    for i in range(padding):
+        tail[i] = <uint8_t>(i + 1)
+    tail[padding] = <uint8_t>padding
+    tail[padding + 1] = d.next_header
+    d.offset -= ESP_HEADER + shape.iv_octets
+    d.length += ESP_HEADER + shape.iv_octets + padding + 2 + ICV
+    p = arena + d.offset
+    store_be32(p, s.spi)
+    store_be32(p + 4, <uint32_t>s.sequence)
+    if shape.iv_octets == GCM_IV:
+        store_be64(p + ESP_HEADER, s.sequence)
+
+
+cdef Py_ssize_t seal_run(
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
+    """Seal pass 2 for one run (n <= BATCH_MOST). Returns how many stay FORWARD."""
+    cdef uint8_t blocks[BATCH_MOST * AES_BLOCK]
+    cdef Py_ssize_t i, stay = 0
+    cdef bint drawn = draw_blocks(e, blocks, n)
+    for i in range(n):
+        if desc[i].verdict != FORWARD:
+            continue
+        if e.iv_cipher != NULL:
+            memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK, AES_BLOCK)
+        if drawn and seal_packet(e, arena + desc[i].offset, desc[i].length):
+            stay += 1
+        else:
+            drop(&desc[i], R_CIPHER_FAILED)
+    return stay
+
+
+cdef Py_ssize_t esp_seal_batch(
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa,
+        uint64_t now_ns) noexcept nogil:
+    """Seal every FORWARD payload in place. Returns how many stay FORWARD."""
+    cdef Py_ssize_t i, end, stay = 0
+    for i in range(n):
+        if desc[i].verdict == FORWARD:
+            number_and_frame(arena, &desc[i], sa[desc[i].sa_index], now_ns)
+    i = 0
+    while i < n:
+        if desc[i].verdict != FORWARD:
+            i += 1
+            continue
+        end = run_end(desc, i, n)
+        stay += seal_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i)
+        i = end
+    return stay
+
+
+cdef int parse_sealed(const uint8_t *arena, const PacketDesc *d, const SaIn *s) noexcept nogil:
+    """Open pass 1 for one packet: 0 or a Reason; changes nothing."""
+    cdef const SuiteShape *shape = &s.esp.shape
+    cdef uint32_t fixed = ESP_HEADER + shape.iv_octets + ICV
+    if d.length < ESP_HEADER:
+        return R_RUNT
+    if d.length < fixed + 2 or (d.length - fixed) & (<uint32_t>shape.align_octets - 1):
+        return R_LENGTH_WRONG       # RFC 4303 section 2.4: aligned, with room for the trailer
+    return replay_check(&s.replay, load_be32(arena + d.offset + 4))
+
+
+cdef void open_run(
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
+    """Open pass 2 for one run."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if desc[i].verdict == FORWARD:
+            if not open_packet(e, arena + desc[i].offset, desc[i].length):
+                drop(&desc[i], R_ICV_WRONG)
+
+
+cdef int accept_opened(
+        const uint8_t *arena, PacketDesc *d, SaIn *s, uint64_t now_ns) noexcept nogil:
+    """Open pass 3 for one authentic packet: 0 or a Reason."""
+    cdef const uint8_t *p = arena + d.offset
+    cdef uint32_t body = ESP_HEADER + s.esp.shape.iv_octets
+    cdef uint32_t room = d.length - body - ICV - 2          # payload and padding
+    cdef uint32_t padding = p[body + room]
+    cdef uint64_t sequence = load_be32(p + 4)
+    cdef int reason = replay_check(&s.replay, sequence)
+    if reason != R_NONE:
+        return reason
+    replay_mark(&s.replay, sequence)
+    s.last_used_ns = now_ns
+    if padding > room:
+        return R_PADDING_WRONG
+    d.next_header = p[body + room + 1]
+    if d.next_header == DUMMY:
+        return R_DUMMY
+    d.offset += body
+    d.length = room - padding
+    s.packets += 1
+    return R_NONE
+
+
+cdef Py_ssize_t esp_open_batch(
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaIn **sa,
+        uint64_t now_ns) noexcept nogil:
+    """Open every FORWARD packet in place. Returns how many stay FORWARD."""
+    cdef Py_ssize_t i, end, stay = 0
+    cdef int reason
+    for i in range(n):
+        if desc[i].verdict == FORWARD:
+            reason = parse_sealed(arena, &desc[i], sa[desc[i].sa_index])
+            if reason != R_NONE:
+                drop(&desc[i], reason)
+    i = 0
+    while i < n:
+        if desc[i].verdict != FORWARD:
+            i += 1
+            continue
+        end = run_end(desc, i, n)
+        open_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i)
+        i = end
+    for i in range(n):
+        if desc[i].verdict == FORWARD:
+            reason = accept_opened(arena, &desc[i], sa[desc[i].sa_index], now_ns)
+            if reason == R_NONE:
+                stay += 1
+            else:
+                drop(&desc[i], reason)
+    return stay

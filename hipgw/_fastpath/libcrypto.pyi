@@ -1,0 +1,5 @@
+from typing import Final
+
+LIBRARY: Final[str]
+
+def version() -> str: ...
