@@ -1,1 +1,45 @@
-"""hipgw room: proto."""
+"""The HIPv2 engine: every association of a host, without I/O, clock or randomness of its own.
+
+Bytes, time and randomness come in through `Endpoint`; effects (work for the loop) and events
+(facts for the operator) go out.  `states` owns the state machine.
+"""
+
+from hipgw.proto.association import AssociationView
+from hipgw.proto.config import EndpointConfig, permit_everyone
+from hipgw.proto.effects import (
+    Compute,
+    Effect,
+    InstallSa,
+    JobId,
+    RemoveSa,
+    SendDatagram,
+    StoreR1Counter,
+)
+from hipgw.proto.endpoint import Endpoint
+from hipgw.proto.events import Closed, Established, Event, Failed, NotifyReceived, Role
+from hipgw.proto.jobs import Job
+from hipgw.proto.states import TRANSITIONS, State, Trigger
+
+__all__ = [
+    "TRANSITIONS",
+    "AssociationView",
+    "Closed",
+    "Compute",
+    "Effect",
+    "Endpoint",
+    "EndpointConfig",
+    "Established",
+    "Event",
+    "Failed",
+    "InstallSa",
+    "Job",
+    "JobId",
+    "NotifyReceived",
+    "RemoveSa",
+    "Role",
+    "SendDatagram",
+    "State",
+    "StoreR1Counter",
+    "Trigger",
+    "permit_everyone",
+]

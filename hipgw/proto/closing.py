@@ -1,0 +1,153 @@
+"""CLOSE and CLOSE_ACK, both ways (RFC 7401 sections 5.3.7, 5.3.8, 6.14, 6.15)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from hipgw.proto.association import Association, Closing
+from hipgw.proto.authentic import Authenticator
+from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.jobs import Keying, SignPacket
+from hipgw.proto.packets import build_packet, with_mac
+from hipgw.proto.refusals import RefusedError
+from hipgw.proto.states import State, Trigger
+from hipgw.values import Path
+from hipgw.wire import (
+    EchoRequestSigned,
+    EchoResponseSigned,
+    HipPacket,
+    PacketType,
+)
+
+ECHO_OCTETS: Final = 16
+
+
+class Closer:
+    """Ends associations."""
+
+    def __init__(self, core: Core, authenticator: Authenticator) -> None:
+        self._core: Final = core
+        self._authenticator: Final = authenticator
+
+    # --- ours ---
+
+    def close(self, association: Association, trigger: Trigger, reason: str, now: float) -> None:
+        """Send CLOSE and wait for CLOSE_ACK; no data from here on (section 4.4.3)."""
+        core, config, keying = self._core, self._core.config, association.keying
+        association.move(trigger, now)
+        core.remove_sas(association)
+        core.cancel_timers(association)
+        association.acceptance = None
+        closing = Closing(
+            core.randomness(ECHO_OCTETS),
+            now + config.ual_s + config.msl_s,
+            reason,
+            config.retry_first_s,
+        )
+        association.closing = closing
+        core.arm(association, TimerKind.RETRY, now, core.jitter(closing.delay_s))
+        if keying is None:
+            return
+        octets = build_packet(
+            PacketType.CLOSE,
+            association.local.hit,
+            association.peer,
+            (EchoRequestSigned(closing.echo),),
+        )
+        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
+        core.compute(
+            SignPacket(association.local, octets), partial(self._on_signed, association, closing)
+        )
+
+    def _on_signed(
+        self, association: Association, closing: Closing, result: object, _now: float
+    ) -> None:
+        waits = association.closing is closing and association.state is State.CLOSING
+        if waits and isinstance(result, bytes):
+            closing.octets = result
+            self._core.transmit(result, association.path)
+
+    def on_retry(self, association: Association, now: float) -> None:
+        """Send the CLOSE again until UAL + MSL are over (Table 7)."""
+        core, closing = self._core, association.closing
+        if closing is None:
+            return
+        if now >= closing.until_s:
+            core.closed(association, closing.reason)
+            core.end(association, Trigger.RETRIES_OVER, now)
+            return
+        association.move(Trigger.RETRY, now)
+        if closing.octets:
+            association.retransmissions += 1
+            core.transmit(closing.octets, association.path)
+        closing.delay_s = min(2 * closing.delay_s, core.config.close_retry_most_s)
+        delay_s = min(core.jitter(closing.delay_s), closing.until_s - now)
+        core.arm(association, TimerKind.RETRY, now, delay_s)
+
+    # --- the peer's ---
+
+    def on_close(self, packet: HipPacket, path: Path, _now: float) -> None:
+        """Check a CLOSE (section 6.14).
+
+        Raises:
+            RefusedError, WireError: the CLOSE goes no further.
+        """
+        association, keying = self._authenticator.expect(packet, Trigger.CLOSE_VALID)
+        echo = packet.require(EchoRequestSigned)
+        self._authenticator.check(
+            packet, association, keying, partial(self._on_close_verified, path, echo)
+        )
+
+    def _on_close_verified(
+        self,
+        path: Path,
+        echo: EchoRequestSigned,
+        association: Association,
+        keying: Keying,
+        now: float,
+    ) -> None:
+        """Acknowledge; in CLOSING and CLOSED again, as often as it comes (Tables 7, 8)."""
+        core, config = self._core, self._core.config
+        if association.state is not State.CLOSED:
+            core.closed(
+                association, "peer" if association.closing is None else association.closing.reason
+            )
+            core.remove_sas(association)
+            core.cancel_timers(association)
+            association.initiation = association.acceptance = None
+            core.arm(association, TimerKind.LIFE, now, config.ual_s + 2 * config.msl_s)
+        association.move(Trigger.CLOSE_VALID, now)
+        octets = build_packet(
+            PacketType.CLOSE_ACK,
+            association.local.hit,
+            association.peer,
+            (EchoResponseSigned(echo.data),),
+        )
+        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
+        core.compute(SignPacket(association.local, octets), partial(self._on_ack_signed, path))
+
+    def _on_ack_signed(self, path: Path, result: object, _now: float) -> None:
+        if isinstance(result, bytes):
+            self._core.transmit(result, path)
+        else:
+            self._core.drop("hip_long")
+
+    def on_close_ack(self, packet: HipPacket, _path: Path, _now: float) -> None:
+        """Check a CLOSE_ACK (section 6.15).
+
+        Raises:
+            RefusedError, WireError: the CLOSE_ACK goes no further.
+        """
+        association, keying = self._authenticator.expect(packet, Trigger.CLOSE_ACK_VALID)
+        echo = packet.require(EchoResponseSigned)
+        if association.initiation is not None:
+            raise RefusedError("state_unexpected")  # a new exchange is under way: it decides
+        if association.closing is None or echo.data != association.closing.echo:
+            raise RefusedError("echo_wrong")
+        self._authenticator.check(packet, association, keying, self._on_close_ack_verified)
+
+    def _on_close_ack_verified(self, association: Association, _keying: Keying, now: float) -> None:
+        if association.state is State.CLOSING and association.closing is not None:
+            self._core.closed(association, association.closing.reason)
+        self._core.end(association, Trigger.CLOSE_ACK_VALID, now)

@@ -1,0 +1,78 @@
+"""The end of a base exchange for its Initiator: the R2 (RFC 7401 section 6.10)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from hipgw.crypto import mac_is_right
+from hipgw.proto.association import Association
+from hipgw.proto.core import Core
+from hipgw.proto.jobs import Keying, VerifySignature
+from hipgw.proto.packets import esp_info_is_fit
+from hipgw.proto.refusals import RefusedError
+from hipgw.proto.states import Trigger
+from hipgw.values import Path, Spi
+from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, mac2_octets
+
+
+class Concluder:
+    """Answers an R2 with an association."""
+
+    def __init__(self, core: Core) -> None:
+        self._core: Final = core
+
+    def on_r2(self, packet: HipPacket, _path: Path, _now: float) -> None:
+        """Check HIP_MAC_2, then have the signature verified.
+
+        Raises:
+            RefusedError, WireError: the R2 goes no further.
+        """
+        association = self._core.find(packet.receiver, packet.sender)
+        if association is None:
+            raise RefusedError("no_association")
+        initiation, keying = association.initiation, association.keying
+        identity = association.peer_identity
+        if (
+            not association.allows(Trigger.R2_VALID)
+            or initiation is None
+            or keying is None
+            or identity is None
+        ):
+            raise RefusedError("state_unexpected")
+        esp_info = packet.require(EspInfo)
+        mac, signature = packet.require(HipMac2), packet.require(HipSignature)
+        covered = mac2_octets(packet.octets, initiation.peer_host_id_tlv)
+        if not mac_is_right(keying.suite, keying.hip.mac_in, covered, mac.mac):
+            raise RefusedError("mac_wrong")
+        if not esp_info_is_fit(esp_info, keying.hip.keymat_index):
+            raise RefusedError("hip_malformed")
+        kind = int(packet.packet_type)
+        if kind in association.verifying:
+            raise RefusedError("replayed")
+        association.verifying.add(kind)
+        self._core.compute(
+            VerifySignature(identity, signature, packet.octets),
+            partial(self._on_verified, association, keying, packet),
+        )
+
+    def _on_verified(
+        self,
+        association: Association,
+        keying: Keying,
+        packet: HipPacket,
+        result: object,
+        now: float,
+    ) -> None:
+        """Install the outbound SA; from now on data may be sent."""
+        core = self._core
+        if association.keying is not keying or not association.allows(Trigger.R2_VALID):
+            core.drop("state_unexpected")
+            return
+        association.verifying.discard(int(packet.packet_type))
+        if result is not True:
+            core.drop("signature_wrong")
+            return
+        association.agreed_r1 = core.r1s_issued
+        core.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)
+        core.establish(association, Trigger.R2_VALID, now)

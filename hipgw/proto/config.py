@@ -1,0 +1,124 @@
+"""What the operator decides for one `Endpoint`; frozen, so a reload makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hipgw.errors import LocalProtocolError
+from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, HitSuite
+
+
+def permit_everyone(peer: Hit) -> bool:
+    """The default policy: any peer may have an association."""
+    return not peer.is_null
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """Preferences (most preferred first), timers (seconds) and ceilings of an endpoint."""
+
+    # Groups that `hipgw.crypto.usable_dh_groups` leaves out must not be named.
+    dh_groups: tuple[DhGroup, ...] = (
+        DhGroup.NIST_P256,
+        DhGroup.NIST_P384,
+        DhGroup.NIST_P521,
+        DhGroup.MODP_3072,
+    )
+    hip_ciphers: tuple[HipCipher, ...] = (HipCipher.AES_128_CBC, HipCipher.AES_256_CBC)
+    esp_suites: tuple[EspSuite, ...] = (
+        EspSuite.AES_GCM_16,
+        EspSuite.AES_128_CBC_HMAC_SHA256,
+        EspSuite.AES_256_CBC_HMAC_SHA256,
+    )
+    hit_suites: tuple[HitSuite, ...] = (
+        HitSuite.ECDSA_SHA384,
+        HitSuite.RSA_DSA_SHA256,
+        HitSuite.EDDSA_CSHAKE128,
+    )
+    """Suites of peers that we accept, sent as HIT_SUITE_LIST."""
+    permits: Callable[[Hit], bool] = permit_everyone
+    """Whether a peer may have an association with us; asked after a solved puzzle."""
+    answer_opportunistic: bool = False
+    """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
+    domain_identifier_type: int = 0
+    """DI type of our HOST_IDs: 0 none, 1 FQDN in wire form, 2 NAI (RFC 7401 section 5.2.9)."""
+    domain_identifier: bytes = b""
+
+    # Puzzle and R1 (RFC 7401 sections 4.1.1, 4.1.2)
+    puzzle_k: int = 0
+    puzzle_k_most: int = 22
+    """Largest K that we solve."""
+    puzzle_lifetime: int = 39
+    """Lifetime field: 2^(value - 32) seconds."""
+    puzzle_tries: int = 65536
+    """J values tried in one job."""
+    r1_period_s: float = 300.0
+    """How long one secret, its Diffie-Hellman keys and its R1s are offered."""
+    r1_counter: int = 0
+    """The R1 generation counter last stored (StoreR1Counter)."""
+
+    # Retransmission (section 4.4.4; values of ours)
+    retry_first_s: float = 0.5
+    retry_most_s: float = 8.0
+    retry_jitter: float = 0.1
+    """Share of the delay by which a retransmission may be late."""
+    tries: int = 6
+    """Times an I1 or I2 is sent before E-FAILED."""
+    close_retry_most_s: float = 64.0
+    i1_paths_most: int = 3
+    """Paths that the first I1 takes at once (section 6.6.1)."""
+
+    # Life of an association
+    exchange_complete_s: float = 30.0
+    ual_s: float = 900.0
+    """Unused Association Lifetime; 0 keeps idle associations for ever."""
+    msl_s: float = 120.0
+    failed_hold_s: float = 20.0
+
+    # Ceilings (rates in packets per second)
+    associations_most: int = 100_000
+    half_open_most: int = 256
+    half_open_per_source: int = 16
+    r1_rate: float = 5000.0
+    r1_burst: float = 5000.0
+    r1_source_rate: float = 20.0
+    r1_source_burst: float = 40.0
+    reply_rate: float = 200.0
+    """NOTIFYs, repeated acknowledgements and verifications of NOTIFYs, all peers together."""
+    reply_burst: float = 200.0
+    reply_source_rate: float = 2.0
+    reply_source_burst: float = 5.0
+    sources_most: int = 16_384
+    """Sources remembered by each rate limiter."""
+
+    def __post_init__(self) -> None:
+        for name in ("dh_groups", "hip_ciphers", "esp_suites", "hit_suites"):
+            if not getattr(self, name):
+                raise LocalProtocolError(f"{name} is empty: name at least one")
+        for name in ("hip_ciphers", "esp_suites"):
+            if len(getattr(self, name)) > 6:
+                raise LocalProtocolError(f"{name} holds more than 6 suites (RFC 7401 5.2.8)")
+        if not 0 <= self.puzzle_k <= 255:
+            raise LocalProtocolError(f"puzzle_k is {self.puzzle_k}: expected 0 to 255")
+        if not 0 <= self.puzzle_k_most <= 64:
+            raise LocalProtocolError(f"puzzle_k_most is {self.puzzle_k_most}: expected 0 to 64")
+        if len(self.domain_identifier) > 255:
+            raise LocalProtocolError("domain_identifier has more than 255 octets")
+        if not 32 <= self.puzzle_lifetime <= 63:
+            raise LocalProtocolError(f"puzzle_lifetime is {self.puzzle_lifetime}: expected 32-63")
+        if self.r1_period_s < self.puzzle_lifetime_s:
+            raise LocalProtocolError(
+                f"r1_period_s {self.r1_period_s} is below the puzzle lifetime "
+                f"{self.puzzle_lifetime_s} s: a valid solution would be refused"
+            )
+
+    @property
+    def puzzle_lifetime_s(self) -> float:
+        """Seconds that a puzzle of ours stays valid."""
+        return puzzle_lifetime_s(self.puzzle_lifetime)
+
+
+def puzzle_lifetime_s(field: int) -> float:
+    """Seconds that the Lifetime field of a PUZZLE means (RFC 7401 section 5.2.4)."""
+    return float(2.0 ** (field - 32))

@@ -1,0 +1,334 @@
+"""The Initiator up to its I2: I1, and R1 to I2 (RFC 7401 sections 6.6, 6.8).
+
+Nothing of an R1 is used before its HIP_SIGNATURE_2 is verified; what is read earlier can only lead
+to a drop.  The R2 is the business of `concluder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from hipgw.crypto import HostIdentity
+from hipgw.proto.association import Association, Initiation
+from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.events import Role
+from hipgw.proto.initiator_jobs import AnsweredR1, AnswerR1, PuzzleUnsolved, VerifyR1
+from hipgw.proto.jobs import Proposal, hit_matches
+from hipgw.proto.negotiation import UnacceptableError, proposal_from_r1
+from hipgw.proto.notifying import Notifier
+from hipgw.proto.packets import build_i1, host_id_of
+from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.states import State, Trigger
+from hipgw.values import RHASH_OCTETS, Direction, HitSuite, NotifyType, Path, Spi
+from hipgw.wire import (
+    DhGroupList,
+    DiffieHellman,
+    EchoRequestSigned,
+    EchoRequestUnsigned,
+    EspTransform,
+    HipCipherList,
+    HipPacket,
+    HipSignature2,
+    HitSuiteList,
+    HostId,
+    Parameter,
+    ParameterType,
+    Puzzle,
+    R1Counter,
+    TransportFormatList,
+    find_tlv,
+)
+
+R1_JOBS_MOST: Final = 2
+"""R1s of one peer that are verified at the same time; anyone can send more."""
+IV_OCTETS: Final = 16
+R1_NEEDS: Final[tuple[type[Parameter], ...]] = (
+    Puzzle,
+    DhGroupList,
+    DiffieHellman,
+    HipCipherList,
+    HostId,
+    HitSuiteList,
+    TransportFormatList,
+    EspTransform,
+    HipSignature2,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReceivedR1:
+    """An R1 and the I1 it answers."""
+
+    association: Association
+    initiation: Initiation
+    packet: HipPacket
+    path: Path
+    received_s: float
+
+    @property
+    def counter(self) -> int:
+        """R1_COUNTER, 0 without one: it is optional (section 5.2.3)."""
+        parameter = self.packet.get(R1Counter)
+        return 0 if parameter is None else parameter.counter
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the exchange that it belongs to is still the one under way."""
+        return self.association.initiation is self.initiation and self.association.allows(
+            Trigger.R1_VALID
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifiedR1:
+    """An authentic R1 and what its answer is to be made of."""
+
+    r1: ReceivedR1
+    serial: int
+    identity: HostIdentity
+    proposal: Proposal
+    spi_in: Spi
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether no later R1 has taken over."""
+        return self.r1.is_wanted and self.r1.initiation.answering == self.serial
+
+    @property
+    def deadline_s(self) -> float:
+        """When the puzzle expires (section 6.8 step 12)."""
+        return self.r1.received_s + self.r1.packet.require(Puzzle).lifetime_s
+
+
+class Initiator:
+    """Starts base exchanges and answers R1s."""
+
+    def __init__(self, core: Core, notifier: Notifier) -> None:
+        self._core: Final = core
+        self._notifier: Final = notifier
+
+    # --- I1 ---
+
+    def begin(self, association: Association, paths: Sequence[Path], now: float) -> None:
+        """Send the first I1s, on several paths at once if there are (section 6.6.1)."""
+        core = self._core
+        initiation = Initiation(tuple(paths), now)
+        if association.state is State.CLOSED:  # which keeps its keys and its time limit
+            core.cancel_timers(association, (TimerKind.RETRY,))
+        else:
+            core.remove_sas(association)
+            core.cancel_timers(association)
+            association.restart(paths[0], Role.INITIATOR, now)
+        association.move(Trigger.DATA_TO_SEND, now)
+        association.initiation = initiation
+        self._send_first_i1(association, initiation, now)
+
+    def _send_first_i1(self, association: Association, initiation: Initiation, now: float) -> None:
+        config = self._core.config
+        groups = tuple(int(group) for group in config.dh_groups)
+        initiation.i1 = build_i1(association.local.hit, association.peer, groups)
+        initiation.tries = 1
+        initiation.delay_s = config.retry_first_s
+        for path in initiation.paths[: config.i1_paths_most]:
+            self._core.transmit(initiation.i1, path)
+        self._arm_retry(association, initiation, now)
+
+    def _arm_retry(self, association: Association, initiation: Initiation, now: float) -> None:
+        core = self._core
+        core.arm(association, TimerKind.RETRY, now, core.jitter(initiation.delay_s))
+
+    def on_retry(self, association: Association, now: float) -> None:
+        """Send the I1 or I2 again, or give up (Tables 3, 4)."""
+        core, config, initiation = self._core, self._core.config, association.initiation
+        if initiation is None:
+            return
+        if initiation.tries >= config.tries:
+            core.fail(association, Trigger.RETRIES_OVER, "no_answer", now)
+            return
+        association.move(Trigger.RETRY, now)
+        association.retransmissions += 1
+        if initiation.i2:
+            core.transmit(initiation.i2, association.path)
+        else:
+            path = initiation.paths[initiation.tries % len(initiation.paths)]
+            core.transmit(initiation.i1, path)
+        initiation.tries += 1
+        initiation.delay_s = min(2 * initiation.delay_s, config.retry_most_s)
+        self._arm_retry(association, initiation, now)
+
+    # --- R1 ---
+
+    def on_r1(self, packet: HipPacket, path: Path, now: float) -> None:
+        """Check what is cheap, then have the signature verified (section 6.8).
+
+        Raises:
+            RefusedError, WireError: the R1 goes no further.
+        """
+        association = self._core.find(packet.receiver, packet.sender)
+        if association is None:
+            raise RefusedError("no_association")
+        initiation = association.initiation
+        if initiation is None or not association.allows(Trigger.R1_VALID):
+            raise RefusedError("state_unexpected")
+        r1 = ReceivedR1(association, initiation, packet, path, now)
+        self._check_counter(r1)
+        for kind in R1_NEEDS:
+            packet.require(kind)
+        if len(packet.require(Puzzle).i) != RHASH_OCTETS[HitSuite(association.peer.suite)]:
+            raise RefusedError("hip_malformed")
+        host_id = packet.require(HostId)
+        if not hit_matches(host_id, association.peer):
+            raise RefusedError("hit_mismatch")
+        if initiation.r1_jobs >= R1_JOBS_MOST:
+            raise RefusedError("busy")
+        initiation.r1_jobs += 1
+        signature = packet.require(HipSignature2)
+        self._core.compute(
+            VerifyR1(association.peer, host_id, packet.octets, signature),
+            partial(self._on_r1_verified, r1),
+        )
+
+    @staticmethod
+    def _check_counter(r1: ReceivedR1) -> None:
+        """Counters never go back; once an R1 is being answered only a larger one counts (6.8)."""
+        known = r1.initiation.r1_counter
+        committed = r1.initiation.is_answering or r1.association.state is State.I2_SENT
+        if known is not None and (r1.counter < known or (committed and r1.counter == known)):
+            raise RefusedError("r1_counter_old")
+
+    def _on_r1_verified(self, r1: ReceivedR1, result: object, now: float) -> None:
+        r1.initiation.r1_jobs -= 1
+        if not isinstance(result, HostIdentity):
+            self._core.drop(result.reason if isinstance(result, Refused) else "busy")
+            return
+        if not r1.is_wanted:
+            self._core.drop("state_unexpected")
+            return
+        try:
+            self._check_counter(r1)
+            self._use_r1(r1, result, now)
+        except UnacceptableError as error:
+            self._abandon(r1, error.refused, now)
+        except RefusedError as error:
+            self._core.drop(error.refused.reason)
+
+    def _abandon(self, r1: ReceivedR1, refused: Refused, now: float) -> None:
+        """The peer offers nothing that we accept: say so and fail (RFC 7402 section 6.4)."""
+        association = r1.association
+        self._notifier.refuse(refused, association.local.hit, association.peer, r1.path, now)
+        if association.allows(Trigger.R1_UNACCEPTABLE):
+            self._core.fail(association, Trigger.R1_UNACCEPTABLE, refused.reason, now)
+
+    def _use_r1(self, r1: ReceivedR1, identity: HostIdentity, now: float) -> None:
+        core, association, initiation = self._core, r1.association, r1.initiation
+        suites = r1.packet.require(HitSuiteList).suites
+        if association.local.public.suite not in suites:
+            self._try_other_identity(r1, suites, now)
+            return
+        proposal = proposal_from_r1(r1.packet, core.config, HitSuite(association.peer.suite))
+        if r1.packet.require(Puzzle).k > core.config.puzzle_k_most:
+            raise RefusedError("puzzle_too_hard")
+        initiation.r1_counter = r1.counter
+        initiation.answering = core.next_serial()
+        initiation.is_answering = True
+        if association.state is not State.I2_SENT:  # an I2 under way is still sent again
+            core.cancel_timers(association, (TimerKind.RETRY,))
+        self._answer(VerifiedR1(r1, initiation.answering, identity, proposal, core.reserve_spi()))
+
+    def _try_other_identity(self, r1: ReceivedR1, suites: Sequence[int], now: float) -> None:
+        """The Responder cannot verify our suite: begin again as another of us (Table 3)."""
+        core, association, initiation = self._core, r1.association, r1.initiation
+        initiation.tried.add(association.local.public.suite)
+        for identity in core.identities.values():
+            suite = identity.public.suite
+            if (
+                suite in suites
+                and suite not in initiation.tried
+                and core.find(identity.hit, association.peer) is None
+                and association.allows(Trigger.R1_OTHER_SUITE)
+            ):
+                association.move(Trigger.R1_OTHER_SUITE, now)
+                core.change_local(association, identity)
+                initiation.r1_counter = None
+                core.note("identity_changed")
+                self._send_first_i1(association, initiation, now)
+                return
+        raise UnacceptableError("hit_suite", NotifyType.UNSUPPORTED_HIT_SUITE)
+
+    # --- I2 ---
+
+    def _answer(self, verified: VerifiedR1) -> None:
+        """Have the puzzle tried and, once solved, the I2 built."""
+        core, config = self._core, self._core.config
+        packet, association = verified.r1.packet, verified.r1.association
+        echo = packet.get(EchoRequestSigned)
+        job = AnswerR1(
+            association.local,
+            association.peer,
+            verified.proposal,
+            packet.require(Puzzle),
+            core.randomness(RHASH_OCTETS[verified.proposal.suite]),
+            config.puzzle_tries,
+            packet.get(R1Counter),
+            None if echo is None else echo.data,
+            tuple(request.data for request in packet.all(EchoRequestUnsigned)),
+            host_id_of(association.local, config.domain_identifier_type, config.domain_identifier),
+            verified.spi_in,
+            core.randomness(IV_OCTETS),
+        )
+        core.compute(job, partial(self._on_answered, verified))
+
+    def _on_answered(self, verified: VerifiedR1, result: object, now: float) -> None:
+        core, r1 = self._core, verified.r1
+        if not verified.is_wanted:
+            core.release_spi(verified.spi_in)
+            core.drop("state_unexpected")
+            return
+        if isinstance(result, AnsweredR1):
+            self._send_i2(verified, result, now)
+            return
+        reason = "busy"
+        if isinstance(result, PuzzleUnsolved):
+            if now < verified.deadline_s:
+                self._answer(verified)
+                return
+            reason = "puzzle_expired"
+        elif isinstance(result, Refused):
+            reason = result.reason
+        core.release_spi(verified.spi_in)
+        core.drop(reason)
+        r1.initiation.is_answering = False
+        if r1.association.state is not State.I2_SENT:
+            self._arm_retry(r1.association, r1.initiation, now)
+
+    def _send_i2(self, verified: VerifiedR1, answered: AnsweredR1, now: float) -> None:
+        """Install the inbound SA, then send the I2 that names it (RFC 7402 section 6.4)."""
+        core, r1 = self._core, verified.r1
+        association, initiation, packet = r1.association, r1.initiation, r1.packet
+        old_in = association.spi_in
+        if association.state is State.CLOSED:
+            core.cancel_timers(association)
+            association.restart(r1.path, Role.INITIATOR, now)
+            association.initiation = initiation
+        association.move(Trigger.R1_VALID, now)
+        association.path = r1.path
+        association.keying = answered.keying
+        association.peer_identity = verified.identity
+        association.peer_host_id = packet.require(HostId)
+        association.verifying = set()
+        host_id = find_tlv(packet.octets, ParameterType.HOST_ID)
+        if host_id is not None:
+            offset, length = host_id
+            initiation.peer_host_id_tlv = packet.octets[offset : offset + length]
+        initiation.is_answering = False
+        initiation.i2 = answered.octets
+        initiation.tries = 1
+        initiation.delay_s = core.config.retry_first_s
+        core.install_in(association, verified.spi_in, answered.keying)
+        core.transmit(answered.octets, association.path)
+        if old_in is not None:
+            core.remove_sa(association, Direction.IN, old_in)
+        self._arm_retry(association, initiation, now)

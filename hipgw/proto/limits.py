@@ -1,0 +1,80 @@
+"""How often strangers are answered: token buckets, per source and in total, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import IPv6Address
+
+from hipgw.values import Address
+
+
+class TokenBucket:
+    """Allows `burst` at once and `rate` per second in the long run."""
+
+    __slots__ = ("_burst", "_rate", "_then", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._then = now
+
+    def take(self, now: float) -> bool:
+        """Take one token; False when there is none."""
+        if now > self._then:
+            self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
+            self._then = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def give_back(self) -> None:
+        """Return a token that was taken in vain."""
+        self._tokens = min(self._burst, self._tokens + 1.0)
+
+
+class SourceLimiter:
+    """A bucket for each source and one for all of them.
+
+    A source is an IPv4 address or an IPv6 /64, which is what one host can choose from freely.  The
+    table holds `sources_most` sources; the one unused for longest is forgotten first, and then
+    starts with a full bucket again: the total bucket is what bounds a flood of spread sources.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        burst: float,
+        source_rate: float,
+        source_burst: float,
+        sources_most: int,
+        now: float,
+    ) -> None:
+        self._total = TokenBucket(rate, burst, now)
+        self._source_rate = source_rate
+        self._source_burst = source_burst
+        self._sources_most = sources_most
+        self._sources: OrderedDict[bytes, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def allows(self, source: Address, now: float) -> bool:
+        """Whether one more answer to `source` is within both rates; takes the tokens if so."""
+        key = source.packed[:8] if isinstance(source, IPv6Address) else source.packed
+        bucket = self._sources.get(key)
+        if bucket is None:
+            while len(self._sources) >= self._sources_most:
+                self._sources.popitem(last=False)
+            bucket = TokenBucket(self._source_rate, self._source_burst, now)
+            self._sources[key] = bucket
+        else:
+            self._sources.move_to_end(key)
+        if not bucket.take(now):
+            return False
+        if not self._total.take(now):
+            bucket.give_back()
+            return False
+        return True

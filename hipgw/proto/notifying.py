@@ -1,0 +1,102 @@
+"""NOTIFY, out and in (RFC 7401 sections 5.2.19, 6.13).
+
+Out: only to a host that has solved a puzzle or shares keys with us, never in answer to a NOTIFY,
+signed, and within a rate per source and in total.  In: informational; a state never changes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from hipgw.crypto import PrivateHostIdentity
+from hipgw.proto.association import Association
+from hipgw.proto.core import Core
+from hipgw.proto.events import NotifyReceived
+from hipgw.proto.jobs import SignPacket, VerifySignature
+from hipgw.proto.packets import build_packet
+from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.states import Trigger
+from hipgw.values import Hit, Path
+from hipgw.wire import HipPacket, HipSignature, Notification, PacketType
+
+
+class Notifier:
+    """Tells peers why, and hears why."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def refuse(self, refused: Refused, local: Hit, peer: Hit, path: Path, now: float) -> None:
+        """Count a dropped packet and tell its sender if it has earned an answer."""
+        self._core.drop(refused.reason)
+        identity = self._core.identities.get(local)
+        if refused.notify is not None and identity is not None:
+            self.send(identity, peer, path, Notification(int(refused.notify)), now)
+
+    def send(
+        self,
+        identity: PrivateHostIdentity,
+        peer: Hit,
+        path: Path,
+        notification: Notification,
+        now: float,
+    ) -> None:
+        """Sign and send a NOTIFY, if the rates allow."""
+        core = self._core
+        if not core.reply_limit.allows(path.peer, now):
+            core.note("notify_not_sent")
+            return
+        octets = build_packet(PacketType.NOTIFY, identity.hit, peer, (notification,))
+        core.compute(SignPacket(identity, octets), partial(self._on_signed, path))
+
+    def _on_signed(self, path: Path, result: object, _now: float) -> None:
+        if isinstance(result, bytes):
+            self._core.transmit(result, path)
+
+    def on_notify(self, packet: HipPacket, path: Path, now: float) -> None:
+        """Have the signature of a NOTIFY checked.
+
+        Raises:
+            RefusedError, WireError: not worth a signature check.
+        """
+        core = self._core
+        association = core.find(packet.receiver, packet.sender)
+        if association is None:
+            raise RefusedError("no_association")
+        identity = association.peer_identity
+        if identity is None or not association.allows(Trigger.NOTIFY_VALID):
+            raise RefusedError("state_unexpected")
+        packet.require(Notification)
+        signature = packet.require(HipSignature)
+        kind = int(packet.packet_type)
+        if kind in association.verifying or not core.reply_limit.allows(path.peer, now):
+            raise RefusedError("busy")
+        association.verifying.add(kind)
+        core.compute(
+            VerifySignature(identity, signature, packet.octets),
+            partial(self._on_verified, association, packet),
+        )
+
+    def _on_verified(
+        self, association: Association, packet: HipPacket, result: object, now: float
+    ) -> None:
+        association.verifying.discard(int(packet.packet_type))
+        if result is not True:
+            self._core.drop("signature_wrong")
+            return
+        if not association.allows(Trigger.NOTIFY_VALID):
+            self._core.drop("state_unexpected")
+            return
+        association.move(Trigger.NOTIFY_VALID, now)
+        self._core.drop("notify_received")
+        for notification in packet.all(Notification):
+            if association.initiation is not None:
+                association.initiation.notify_type = notification.notify_type
+            self._core.events.append(
+                NotifyReceived(
+                    association.local.hit,
+                    association.peer,
+                    notification.notify_type,
+                    notification.data,
+                )
+            )

@@ -1,0 +1,187 @@
+"""R1s made ahead, and the puzzles in them, so that answering an I1 costs one hash and no state.
+
+A *generation* is one secret, one R1 counter value, and one signed R1 with its Diffie-Hellman key
+per identity and group (RFC 7401 sections 4.1.1, 4.1.4, appendix A).  The newest complete one is
+offered; solutions of the two latest are accepted.  The opaque field of a puzzle holds the
+generation in its upper 4 bits and a running number in the others, so one Initiator does not get
+the same I twice from the same Diffie-Hellman key (section 4.1.2), and we see which of two I2s is
+the later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from hipgw.crypto import rhash
+from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.effects import StoreR1Counter
+from hipgw.proto.packets import esp_offer, host_id_of
+from hipgw.proto.refusals import RefusedError
+from hipgw.proto.responder_jobs import MadeR1, MakeR1
+from hipgw.values import RHASH_OCTETS, DhGroup, Hit, HitSuite, Path
+from hipgw.wire import (
+    DhGroupList,
+    HipCipherList,
+    HitSuiteList,
+    Parameter,
+    Puzzle,
+    R1Counter,
+    Solution,
+    patch_r1,
+)
+
+SECRET_OCTETS: Final = 32
+ACCEPTED: Final = 2
+"""Generations whose solutions are accepted."""
+NUMBER_BITS: Final = 12
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One secret and the R1s that go with it."""
+
+    counter: int
+    k: int
+    secret: bytes = field(repr=False)
+    wanted: int
+    """R1s that were asked for; until as many came back, an older generation helps out."""
+    ended: int = 0
+    retired_s: float | None = None
+    """When the next generation took over."""
+    r1s: dict[tuple[Hit, DhGroup], MadeR1] = field(default_factory=dict, repr=False)
+    used: set[bytes] = field(default_factory=set, repr=False)
+    """Solutions of proven I2s: a replayed I2 must not bring its old keys back to life."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every R1 is there, or known not to come."""
+        return self.ended >= self.wanted
+
+    def puzzle_i(self, suite: HitSuite, hit_i: Hit, hit_r: Hit, path: Path, opaque: bytes) -> bytes:
+        """The nonce I for one Initiator: Ltrunc(RHASH(secret | HITs | addresses | opaque))."""
+        octets = (
+            self.secret
+            + hit_i.packed
+            + hit_r.packed
+            + path.peer.packed
+            + path.local.packed
+            + opaque
+        )
+        return rhash(suite, octets)
+
+    def is_used(self, solution: Solution) -> bool:
+        """Whether a proven I2 has used this solution up."""
+        return solution.i[:12] + solution.j[:12] in self.used
+
+    def use(self, solution: Solution) -> None:
+        """Use a solution up; called for proven I2s only, so it grows with associations only."""
+        self.used.add(solution.i[:12] + solution.j[:12])
+
+
+class R1Pool:
+    """Makes generations ahead of time and answers for the puzzles in them."""
+
+    def __init__(self, core: Core, now: float) -> None:
+        self._core = core
+        self._generations: list[Generation] = []
+        self._counter = core.config.r1_counter
+        self.renew(now)
+
+    def renew(self, now: float) -> None:
+        """Begin a generation: new secret, counter + 1, R1s to be signed (section 5.2.3)."""
+        core, config = self._core, self._core.config
+        self._counter += 1
+        core.effects.append(StoreR1Counter(self._counter))
+        generation = Generation(
+            counter=self._counter,
+            k=config.puzzle_k,
+            secret=core.randomness(SECRET_OCTETS),
+            wanted=len(core.identities) * len(config.dh_groups),
+        )
+        self._generations.append(generation)
+        core.note("r1_generations")
+        core.timers.set((None, TimerKind.R1), now + config.r1_period_s)
+        for identity in core.identities.values():
+            host_id = host_id_of(identity, config.domain_identifier_type, config.domain_identifier)
+            parameters = self._parameters(generation, identity.public.suite)
+            for group in config.dh_groups:
+                core.compute(
+                    MakeR1(identity, group, host_id, parameters),
+                    partial(self._made, generation, (identity.hit, group)),
+                )
+
+    def _parameters(self, generation: Generation, suite: HitSuite) -> tuple[Parameter, ...]:
+        config = self._core.config
+        zero = bytes(RHASH_OCTETS[suite])
+        return (
+            R1Counter(generation.counter),
+            Puzzle(generation.k, config.puzzle_lifetime, bytes(2), zero),
+            DhGroupList(tuple(int(group) for group in config.dh_groups)),
+            HipCipherList(tuple(int(cipher) for cipher in config.hip_ciphers)),
+            HitSuiteList(tuple(int(accepted) for accepted in config.hit_suites)),
+            *esp_offer(config.esp_suites),
+        )
+
+    def _made(
+        self, generation: Generation, which: tuple[Hit, DhGroup], result: object, now: float
+    ) -> None:
+        generation.ended += 1
+        if isinstance(result, MadeR1):
+            generation.r1s[which] = result
+        else:
+            self._core.note("r1_not_made")
+        if not generation.is_complete:
+            return
+        for other in self._generations:
+            if other.counter < generation.counter and other.retired_s is None:
+                other.retired_s = now
+        complete = [entry for entry in self._generations if entry.is_complete]
+        for stale in complete[:-ACCEPTED]:
+            self._generations.remove(stale)
+
+    def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path) -> bytes:
+        """The R1 that answers an I1, all but its checksum.
+
+        Raises:
+            RefusedError: no R1 is signed yet.
+        """
+        for generation in reversed(self._generations):
+            made = generation.r1s.get((local, group))
+            if made is not None:
+                break
+        else:
+            raise RefusedError("busy")
+        self._core.r1s_issued += 1
+        number = self._core.r1s_issued % (1 << NUMBER_BITS)
+        opaque = ((generation.counter % 16) << NUMBER_BITS | number).to_bytes(2, "big")
+        suite = self._core.identities[local].public.suite
+        i = generation.puzzle_i(suite, sender, local, path, opaque)
+        return patch_r1(made.octets, sender, opaque, i)
+
+    def serial_of(self, solution: Solution) -> int:
+        """How many R1s had been sent when the one that a solution of ours answers was.
+
+        Only the lower bits are in the puzzle: after more than 4096 other R1s the answer is too
+        large, never too small.
+        """
+        issued = self._core.r1s_issued
+        number = int.from_bytes(solution.opaque, "big")
+        return issued - (issued - number) % (1 << NUMBER_BITS)
+
+    def generation_of(self, solution: Solution, now: float) -> Generation:
+        """The generation whose puzzle a SOLUTION answers.
+
+        Raises:
+            RefusedError: of an older one, or past its lifetime (section 4.1.2).
+        """
+        number = int.from_bytes(solution.opaque, "big") >> NUMBER_BITS
+        lifetime_s = self._core.config.puzzle_lifetime_s
+        for generation in self._generations:
+            if generation.counter % 16 != number:
+                continue
+            if generation.retired_s is not None and now > generation.retired_s + 2 * lifetime_s:
+                break
+            return generation
+        raise RefusedError("puzzle_expired")

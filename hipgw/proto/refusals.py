@@ -1,0 +1,32 @@
+"""How a packet ends that is not accepted: one counter, perhaps a NOTIFY."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hipgw.errors import PeerProtocolError
+from hipgw.values import NotifyType
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Result of a job that found the packet wanting.
+
+    `reason` is a name of `CONTROL_REASONS`; `notify` is what the sender may be told, given that it
+    has solved a puzzle or shares keys with us (RFC 7401 section 5.2.19).
+    """
+
+    reason: str
+    notify: NotifyType | None = None
+
+
+class RefusedError(PeerProtocolError):
+    """Ends the handling of one packet; stays inside the engine.
+
+    Attributes:
+        refused: the counter, and the NOTIFY to send if any.
+    """
+
+    def __init__(self, reason: str, notify: NotifyType | None = None) -> None:
+        super().__init__(reason)
+        self.refused = Refused(reason, notify)

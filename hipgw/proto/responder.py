@@ -1,0 +1,334 @@
+"""The Responder: I1 to R1 without state, I2 to R2 after a solved puzzle (RFC 7401 6.7, 6.9).
+
+Order of checks of an I2, cheapest first: is it a repetition, generation and nonce of the puzzle,
+solution, proposals, ceilings; then, in a job, Diffie-Hellman, MAC, HIT, signature.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
+from hipgw.proto.association import Acceptance, Association
+from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.events import Role
+from hipgw.proto.jobs import Proposal
+from hipgw.proto.limits import SourceLimiter
+from hipgw.proto.negotiation import group_for_i1, proposal_from_i2
+from hipgw.proto.notifying import Notifier
+from hipgw.proto.packets import esp_info_is_fit, hip_keymat_octets
+from hipgw.proto.r1_pool import Generation, R1Pool
+from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
+from hipgw.proto.states import State, Trigger
+from hipgw.values import Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
+from hipgw.wire import (
+    DhGroupList,
+    Encrypted,
+    EspInfo,
+    HipMac,
+    HipPacket,
+    HipSignature,
+    HostId,
+    R1Counter,
+    Solution,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HalfOpen:
+    """An I2 whose job is running: all that is held for a stranger, and only meanwhile."""
+
+    peer: Hit
+    path: Path
+    solution: Solution
+    generation: Generation
+    spi_in: Spi
+    spi_out: Spi
+    received_s: float
+
+
+class Responder:
+    """Answers I1 and I2."""
+
+    def __init__(self, core: Core, pool: R1Pool, notifier: Notifier, now: float) -> None:
+        config = core.config
+        self._core: Final = core
+        self._pool: Final = pool
+        self._notifier: Final = notifier
+        self._half_open: Final[dict[tuple[Hit, Hit, bytes], HalfOpen]] = {}
+        self._per_source: Final[Counter[Address]] = Counter()
+        self._r1_limit: Final = SourceLimiter(
+            rate=config.r1_rate,
+            burst=config.r1_burst,
+            source_rate=config.r1_source_rate,
+            source_burst=config.r1_source_burst,
+            sources_most=config.sources_most,
+            now=now,
+        )
+
+    # --- I1 ---
+
+    def on_i1(self, packet: HipPacket, path: Path, now: float) -> None:
+        """Send an R1 back to where the I1 came from; no state changes (section 6.7).
+
+        Raises:
+            RefusedError, WireError: no R1 for this I1.
+        """
+        core = self._core
+        identity = self._identity_for(packet)
+        offered = packet.require(DhGroupList).groups
+        association = core.find(identity.hit, packet.sender)
+        if association is not None:
+            if association.state is State.I1_SENT and identity.hit < packet.sender:
+                raise RefusedError("hit_race_lost")  # the peer answers our I1, we drop theirs
+            if not association.allows(Trigger.I1_RECEIVED):
+                raise RefusedError("state_unexpected")
+        if not self._r1_limit.allows(path.peer, now):
+            raise RefusedError("r1_rate")
+        group = group_for_i1(offered, core.config.dh_groups)
+        core.transmit(self._pool.r1_for(packet.sender, identity.hit, group, path), path)
+        if association is not None:
+            association.move(Trigger.I1_RECEIVED, now)
+
+    def _identity_for(self, packet: HipPacket) -> PrivateHostIdentity:
+        """Who answers: the receiver, or in opportunistic mode one of the Initiator's suite."""
+        identities = self._core.identities
+        if not packet.receiver.is_null:
+            return identities[packet.receiver]
+        if not self._core.config.answer_opportunistic:
+            raise RefusedError("hit_not_ours")
+        for wanted in (packet.sender.suite, HitSuite.RSA_DSA_SHA256):
+            for identity in identities.values():
+                if identity.public.suite == wanted:
+                    return identity
+        return next(iter(identities.values()))
+
+    # --- I2 ---
+
+    def on_i2(self, packet: HipPacket, path: Path, now: float) -> None:
+        """Check what is cheap, then have the rest done in a job (section 6.9).
+
+        Raises:
+            RefusedError, WireError: the I2 goes no further.
+        """
+        core = self._core
+        identity = core.identities[packet.receiver]
+        solution = packet.require(Solution)
+        association = core.find(identity.hit, packet.sender)
+        if association is not None and self._is_repeated(association, solution):
+            self._resend_r2(association, now)
+            return
+        generation = self.solved_generation(packet.receiver, packet.sender, solution, path, now)
+        if generation.is_used(solution):
+            raise RefusedError("replayed")
+        # From here on the sender has solved a puzzle and may be told what is wrong.
+        if association is not None:
+            self._check_state(association, solution)
+        half_open, job = self._open(packet, generation, path, now)
+        key = identity.hit, packet.sender, solution.i
+        self._half_open[key] = half_open
+        self._per_source[path.peer] += 1
+        core.compute(job, partial(self._on_accepted, key, identity))
+
+    def _open(
+        self,
+        packet: HipPacket,
+        generation: Generation,
+        path: Path,
+        now: float,
+    ) -> tuple[HalfOpen, AcceptI2]:
+        """Check what does not need the keys, and prepare the job that does the rest."""
+        core, config = self._core, self._core.config
+        identity, solution = core.identities[packet.receiver], packet.require(Solution)
+        self._check_counter(packet, generation)
+        if not config.permits(packet.sender):
+            raise RefusedError("policy", NotifyType.BLOCKED_BY_POLICY)
+        if packet.sender.suite not in config.hit_suites:
+            raise RefusedError("hit_suite")  # silent (section 6.9 step 2)
+        suite = identity.public.suite
+        proposal = proposal_from_i2(packet, config, suite)
+        made = generation.r1s.get((identity.hit, proposal.dh_group))
+        if made is None:
+            raise RefusedError("dh_group", NotifyType.INVALID_DH_CHOSEN)
+        mac, signature = packet.require(HipMac), packet.require(HipSignature)
+        host_id, encrypted = packet.get(HostId), packet.all(Encrypted)
+        if host_id is None and not encrypted:
+            raise RefusedError("hip_missing")
+        spi_out = self._peer_spi(packet.require(EspInfo), proposal)
+        self._check_room(identity.hit, packet.sender, solution, path)
+        half_open = HalfOpen(
+            packet.sender,
+            path,
+            solution,
+            generation,
+            core.reserve_spi(),
+            spi_out,
+            now,
+        )
+        return half_open, AcceptI2(
+            identity,
+            packet.sender,
+            packet.octets,
+            proposal,
+            solution.i,
+            solution.j,
+            made.dh,
+            mac,
+            signature,
+            host_id,
+            encrypted,
+            made.host_id_tlv,
+            half_open.spi_in,
+        )
+
+    def solved_generation(
+        self, local: Hit, peer: Hit, solution: Solution, path: Path, now: float
+    ) -> Generation:
+        """The generation of a puzzle that `solution` really solves: one or two hashes.
+
+        Raises:
+            RefusedError: not our puzzle, too old, or not solved.
+        """
+        generation = self._pool.generation_of(solution, now)
+        suite = self._core.identities[local].public.suite
+        if (
+            solution.k != generation.k
+            or solution.i != generation.puzzle_i(suite, peer, local, path, solution.opaque)
+            or not puzzle_is_solved(suite, generation.k, solution.i, peer, local, solution.j)
+        ):
+            raise RefusedError("puzzle_wrong")
+        return generation
+
+    @staticmethod
+    def _is_repeated(association: Association, solution: Solution) -> bool:
+        acceptance = association.acceptance
+        return (
+            acceptance is not None
+            and association.state is State.R2_SENT
+            and acceptance.i == solution.i
+            and acceptance.j == solution.j
+        )
+
+    def _resend_r2(self, association: Association, now: float) -> None:
+        """Answer a repeated I2 with the R2 we have, to the address we know (Table 5)."""
+        if association.acceptance is not None:
+            association.move(Trigger.I2_VALID, now)
+            association.retransmissions += 1
+            self._core.transmit(association.acceptance.r2, association.path)
+
+    def _check_state(self, association: Association, solution: Solution) -> None:
+        """Refuse where the state machine has no place for an I2 (Table 4; section 6.9 step 6)."""
+        if self._pool.serial_of(solution) <= association.agreed_r1:
+            raise RefusedError("replayed")
+        if association.state is State.I2_SENT and association.local.hit < association.peer:
+            raise RefusedError("hit_race_lost")
+        if association.state is not State.E_FAILED and not association.allows(Trigger.I2_VALID):
+            raise RefusedError("state_unexpected")
+
+    @staticmethod
+    def _check_counter(packet: HipPacket, generation: Generation) -> None:
+        """R1_COUNTER must come back as it was in our R1 (section 5.2.3, erratum 6654)."""
+        if packet.require(R1Counter).counter != generation.counter:
+            raise RefusedError("r1_counter_old")
+
+    @staticmethod
+    def _peer_spi(esp_info: EspInfo, proposal: Proposal) -> Spi:
+        """The peer's inbound SPI, out of an ESP_INFO fit for an I2 (RFC 7402 section 5.1.1)."""
+        index = hip_keymat_octets(proposal.cipher, proposal.suite)
+        if not esp_info_is_fit(esp_info, index):
+            raise RefusedError("hip_malformed")
+        return Spi(esp_info.new_spi)
+
+    def _check_room(self, local: Hit, peer: Hit, solution: Solution, path: Path) -> None:
+        core, config = self._core, self._core.config
+        if (local, peer, solution.i) in self._half_open:
+            raise RefusedError("replayed")  # the same I2 is being looked at
+        if (
+            len(self._half_open) >= config.half_open_most
+            or self._per_source[path.peer] >= config.half_open_per_source
+            or (core.find(local, peer) is None and not core.has_room())
+        ):
+            raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
+
+    def _on_accepted(
+        self,
+        key: tuple[Hit, Hit, bytes],
+        identity: PrivateHostIdentity,
+        result: object,
+        now: float,
+    ) -> None:
+        """Take the verdict of the job; states may have moved since it began."""
+        half_open = self._half_open.pop(key)
+        self._per_source[half_open.path.peer] -= 1
+        if not self._per_source[half_open.path.peer]:
+            del self._per_source[half_open.path.peer]
+        refused = self._late_refusal(identity, half_open, result)
+        if isinstance(result, AcceptedI2) and refused is None:
+            self._accept(identity, half_open, result, now)
+            return
+        self._core.release_spi(half_open.spi_in)
+        self._notifier.refuse(
+            refused or Refused("busy"), identity.hit, half_open.peer, half_open.path, now
+        )
+
+    def _late_refusal(
+        self, identity: PrivateHostIdentity, half_open: HalfOpen, result: object
+    ) -> Refused | None:
+        if isinstance(result, Refused):
+            return result
+        if half_open.generation.is_used(half_open.solution):
+            return Refused("replayed")
+        association = self._core.find(identity.hit, half_open.peer)
+        if association is None:
+            return None if self._core.has_room() else Refused("busy")
+        try:
+            self._check_state(association, half_open.solution)
+        except RefusedError as refusal:
+            return refusal.refused
+        return None
+
+    def _accept(
+        self,
+        identity: PrivateHostIdentity,
+        half_open: HalfOpen,
+        accepted: AcceptedI2,
+        now: float,
+    ) -> None:
+        """Install both SAs, send the R2, and only then remove what it replaces (6.9, 4.4.4)."""
+        core = self._core
+        half_open.generation.use(half_open.solution)
+        association = core.find(identity.hit, half_open.peer)
+        if association is not None and association.state is State.E_FAILED:
+            core.end(association, Trigger.HOLD_OVER, now)  # the peer is alive: no need to wait
+            association = None
+        if association is None:
+            association = Association(
+                identity, half_open.peer, half_open.path, Role.RESPONDER, now, now
+            )
+            core.add(association)
+        old_in, old_out = association.spi_in, association.spi_out
+        association.restart(half_open.path, Role.RESPONDER, now)
+        association.keying = accepted.keying
+        association.peer_identity = accepted.identity
+        association.peer_host_id = accepted.host_id
+        association.agreed_r1 = self._pool.serial_of(half_open.solution)
+        association.acceptance = Acceptance(
+            half_open.solution.i,
+            half_open.solution.j,
+            accepted.r2,
+            half_open.received_s,
+        )
+        association.move(Trigger.I2_VALID, now)
+        core.install_in(association, half_open.spi_in, accepted.keying)
+        core.install_out(association, half_open.spi_out, accepted.keying)
+        core.transmit(accepted.r2, association.path)
+        if old_out is not None and old_out != half_open.spi_out:
+            core.remove_sa(association, Direction.OUT, old_out)
+        if old_in is not None:
+            core.remove_sa(association, Direction.IN, old_in)
+        core.cancel_timers(association)
+        core.arm(association, TimerKind.LIFE, now, core.config.exchange_complete_s)
