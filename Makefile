@@ -45,7 +45,7 @@ dist: setup
 	@$(BIN)/python -m build --outdir dist .
 
 docs: setup
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) $(STAMPS) build dist *.egg-info hipgw/_fastpath/*.c hipgw/_fastpath/*.so

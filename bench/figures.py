@@ -30,7 +30,7 @@ class Figure:
 
 
 def ratio_line(ours: Figure, theirs: Figure) -> str:
-    """The ratio of each round, so that noise common to both cancels; says so when it decides nothing."""
+    """The ratio round by round, so that common noise cancels; says when it decides nothing."""
     ratios = [a / b for a, b in zip(ours.rounds, theirs.rounds, strict=True)]
     verdict = "" if min(ratios) > 1 or max(ratios) < 1 else "  (inside the noise)"
     return (

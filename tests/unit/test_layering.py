@@ -35,7 +35,8 @@ ALLOWED = {
 }
 
 FORBIDDEN_IN_ENGINE = {
-    "asyncio", "multiprocessing", "os", "random", "secrets", "select", "socket", "threading", "time",
+    "asyncio", "multiprocessing", "os", "random", "secrets", "select", "socket", "threading",
+    "time",
 }  # fmt: skip
 
 SOURCES = sorted(

@@ -1,0 +1,61 @@
+"""Writes the pages that are drawn from tables in the code: `make docs`.
+
+docs/drops.md   every named drop counter, from the two reason tables
+docs/states.md  the state machine, from the transition table
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from hipgw._fastpath.reasons import REASONS
+from hipgw.proto.states import TRANSITIONS, State
+from hipgw.values.reasons import CONTROL_REASONS
+
+HERE: Final = Path(__file__).parent
+NOTE: Final = "<!-- Written by `make docs`; do not edit. -->\n"
+
+
+def drops_page() -> str:
+    """Reason, meaning; control plane and data path."""
+    parts = [NOTE, "# Drop counters\n"]
+    parts.append(
+        "A packet that is not forwarded adds one to exactly one of these. `hipgw drops` shows\n"
+        "those that are not zero.\n"
+    )
+    for title, table in (("Control packets", CONTROL_REASONS), ("Data path", REASONS)):
+        parts.append(f"## {title}\n\n| reason | meaning |\n|---|---|")
+        parts += [f"| `{name}` | {meaning} |" for name, meaning in table.items()]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def states_page() -> str:
+    """A diagram without the rows that stay, and every row as a table."""
+    parts = [NOTE, "# States of an association\n", "```mermaid", "stateDiagram-v2"]
+    names = {state: state.name for state in State}
+    parts += [
+        f"    {names[before]} --> {names[after]}: {trigger.value}"
+        for (before, trigger), after in TRANSITIONS.items()
+        if before is not after
+    ]
+    parts += ["```", "", "| in state | on | next |", "|---|---|---|"]
+    parts += [
+        f"| {before} | {trigger.value} | {after} |"
+        for (before, trigger), after in TRANSITIONS.items()
+    ]
+    return "\n".join(parts) + "\n"
+
+
+PAGES: Final = {"drops.md": drops_page, "states.md": states_page}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
