@@ -1,4 +1,7 @@
-"""Diffie-Hellman for the base exchange and for rekeying (RFC 7401 sections 5.2.7, 6.5)."""
+"""Diffie-Hellman for the base exchange and for rekeying (RFC 7401 sections 5.2.7, 6.5).
+
+The groups of HIPv1 (RFC 5201 section 5.2.6) are here too; `DH_GROUPS_V1_ONLY` names them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hipgw.crypto.dh_groups import MODP_GROUPS, PUBLIC_OCTETS
 from hipgw.crypto.libcrypto import ModpSecret, Secp160r1Secret
 from hipgw.errors import CryptoError, HostError
-from hipgw.values import DhGroup
+from hipgw.values import DH_GROUPS_V1_ONLY, DhGroup
 
 _NIST_CURVES: Final[dict[DhGroup, type[ec.EllipticCurve]]] = {
     DhGroup.NIST_P256: ec.SECP256R1,
@@ -73,7 +76,8 @@ class DhPrivateKey:
             CryptoError: not a private value of the group.
         """
         if group in MODP_GROUPS:
-            return cls(group, ModpSecret.from_scalar(MODP_GROUPS[group].prime, scalar))
+            modp = MODP_GROUPS[group]
+            return cls(group, ModpSecret.from_scalar(modp.prime, scalar, modp.generator))
         if group is DhGroup.SECP160R1:
             return cls(group, Secp160r1Secret.from_scalar(scalar))
         try:
@@ -113,16 +117,20 @@ def generate_dh(group: DhGroup) -> DhPrivateKey:
     """
     if group in MODP_GROUPS:
         modp = MODP_GROUPS[group]
-        return DhPrivateKey(group, ModpSecret.generate(modp.prime, modp.exponent_bits))
+        return DhPrivateKey(
+            group, ModpSecret.generate(modp.prime, modp.exponent_bits, modp.generator)
+        )
     if group is DhGroup.SECP160R1:
         return DhPrivateKey(group, Secp160r1Secret.generate())
     return DhPrivateKey(group, _NistSecret(ec.generate_private_key(_NIST_CURVES[group]())))
 
 
 def usable_dh_groups() -> tuple[DhGroup, ...]:
-    """Try every group once; those that `generate_dh` can serve on this host."""
+    """Try every group of HIPv2 once; those that `generate_dh` can serve on this host."""
     usable = []
     for group in DhGroup:
+        if group in DH_GROUPS_V1_ONLY:
+            continue
         try:
             generate_dh(group)
         except HostError:

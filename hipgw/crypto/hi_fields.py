@@ -1,31 +1,45 @@
-"""The Host Identity field of HOST_ID: public keys to octets and back (RFC 7401 section 5.2.9)."""
+"""The Host Identity field of HOST_ID: public keys to octets and back (RFC 7401 section 5.2.9).
+
+HIPv1 has the same octets behind a DNSKEY head, which the wire room takes off (RFC 5201 5.2.8).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from hipgw.crypto.ecdsa_low import EcdsaLowPublicKey
 from hipgw.crypto.edwards import ED448, ED25519, is_usable_point
-from hipgw.errors import CryptoError
+from hipgw.errors import CryptoError, HostError
 from hipgw.values import HiAlgorithm
 
 PublicKey = (
-    rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+    rsa.RSAPublicKey
+    | dsa.DSAPublicKey
+    | ec.EllipticCurvePublicKey
+    | EcdsaLowPublicKey
+    | ed25519.Ed25519PublicKey
+    | ed448.Ed448PublicKey
 )
 
 RSA_BITS_LEAST: Final = 2048
 """112 bits of security."""
 RSA_BITS_WEAK_LEAST: Final = 1024
-"""What `allow_weak` still lets in: captures of old implementations."""
+"""What `allow_weak` still lets in: peers and captures of old implementations."""
 RSA_BITS_MOST: Final = 4096
 """RFC 3110 section 2."""
 RSA_EXPONENT_BITS_MOST: Final = 64
 """Bounds what it costs to verify a stranger's signature; usual is 65537."""
+DSA_BITS: Final = 1024
+"""The most that RFC 2536 can carry, and so the only size that is not weaker still."""
+DSA_Q_OCTETS: Final = 20
 
+_DSA_T: Final = (DSA_BITS - 512) // 64
 _CURVES: Final[dict[int, ec.EllipticCurve]] = {1: ec.SECP256R1(), 2: ec.SECP384R1()}
 _CURVE_NUMBER: Final = {curve.name: number for number, curve in _CURVES.items()}
 _UNCOMPRESSED: Final = b"\x04"
+_SECP160R1_HEAD: Final = b"\0\x01" + _UNCOMPRESSED
 _EDDSA_ED25519: Final = 1
 _EDDSA_ED448: Final = 3
 
@@ -36,10 +50,11 @@ def parse_hi(algorithm: HiAlgorithm, hi: bytes, *, allow_weak: bool = False) -> 
     Args:
         algorithm: of HOST_ID.
         hi: the field, without head and Domain Identifier.
-        allow_weak: accept RSA moduli down to 1024 bits.
+        allow_weak: accept what has less than 112 bits of security: RSA moduli down to 1024 bits,
+            DSA, and ECDSA_LOW.
 
     Raises:
-        CryptoError: not a key, a key too weak, or an algorithm that hipgw does not do.
+        CryptoError: not a key, or a key too weak.
     """
     if algorithm is HiAlgorithm.RSA:
         return _parse_rsa(hi, RSA_BITS_WEAK_LEAST if allow_weak else RSA_BITS_LEAST)
@@ -47,14 +62,17 @@ def parse_hi(algorithm: HiAlgorithm, hi: bytes, *, allow_weak: bool = False) -> 
         return _parse_ecdsa(hi)
     if algorithm is HiAlgorithm.EDDSA:
         return _parse_eddsa(hi)
-    raise CryptoError(f"Host Identity algorithm {algorithm.name} is not supported")
+    if not allow_weak:
+        raise CryptoError(f"Host Identity algorithm {algorithm.name} is weak and not allowed")
+    return _parse_dsa(hi) if algorithm is HiAlgorithm.DSA else _parse_ecdsa_low(hi)
 
 
 def emit_hi(key: PublicKey) -> tuple[HiAlgorithm, bytes]:
     """Write the Host Identity field of a public key.
 
     Raises:
-        CryptoError: an elliptic curve other than P-256 and P-384.
+        CryptoError: an elliptic curve other than P-256 and P-384, or DSA of another size than
+            1024 bits with a 160 bit q.
     """
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
@@ -62,6 +80,10 @@ def emit_hi(key: PublicKey) -> tuple[HiAlgorithm, bytes]:
         if len(exponent) < 256:
             return HiAlgorithm.RSA, bytes([len(exponent)]) + exponent + modulus
         return HiAlgorithm.RSA, b"\0" + len(exponent).to_bytes(2, "big") + exponent + modulus
+    if isinstance(key, dsa.DSAPublicKey):
+        return HiAlgorithm.DSA, _emit_dsa(key)
+    if isinstance(key, EcdsaLowPublicKey):
+        return HiAlgorithm.ECDSA_LOW, _SECP160R1_HEAD + key.point
     if isinstance(key, ec.EllipticCurvePublicKey):
         number = _CURVE_NUMBER.get(key.curve.name)
         if number is None:
@@ -97,6 +119,63 @@ def _parse_rsa(hi: bytes, bits_least: int) -> rsa.RSAPublicKey:
         return rsa.RSAPublicNumbers(e, n).public_key()
     except ValueError:
         raise CryptoError("RSA exponent and modulus do not make a public key") from None
+
+
+def _emit_dsa(key: dsa.DSAPublicKey) -> bytes:
+    """T | Q | P | G | Y (RFC 2536 section 2)."""
+    public = key.public_numbers()
+    numbers = public.parameter_numbers
+    bits, q_bits = numbers.p.bit_length(), numbers.q.bit_length()
+    if (bits, q_bits) != (DSA_BITS, 8 * DSA_Q_OCTETS):
+        raise CryptoError(
+            f"DSA key of {bits} bits with a q of {q_bits}: HOST_ID carries {DSA_BITS} and"
+            f" {8 * DSA_Q_OCTETS}"
+        )
+    return (
+        bytes([_DSA_T])
+        + numbers.q.to_bytes(DSA_Q_OCTETS, "big")
+        + b"".join(n.to_bytes(DSA_BITS // 8, "big") for n in (numbers.p, numbers.g, public.y))
+    )
+
+
+def _parse_dsa(hi: bytes) -> dsa.DSAPublicKey:
+    """T | Q | P | G | Y, the last three of 64 + 8 T octets (RFC 2536 section 2).
+
+    That p and q are prime is not checked: a host that chose them otherwise weakens its own identity
+    and no other, since the HIT covers them.
+    """
+    size = DSA_BITS // 8
+    if hi[:1] != bytes([_DSA_T]) or len(hi) != 1 + DSA_Q_OCTETS + 3 * size:
+        raise CryptoError(f"DSA Host Identity of {len(hi)} octets, need T = {_DSA_T}")
+    q = int.from_bytes(hi[1 : 1 + DSA_Q_OCTETS], "big")
+    p, g, y = (
+        int.from_bytes(hi[start : start + size], "big")
+        for start in range(1 + DSA_Q_OCTETS, len(hi), size)
+    )
+    if (p.bit_length(), q.bit_length()) != (DSA_BITS, 8 * DSA_Q_OCTETS) or not p & q & 1:
+        raise CryptoError("DSA p or q is even, or shorter than its field")
+    if not all(1 < n < p and pow(n, q, p) == 1 for n in (g, y)):
+        raise CryptoError("DSA g or y is not of order q")
+    try:
+        parameters = dsa.DSAParameterNumbers(p, q, g)
+        return dsa.DSAPublicNumbers(y, parameters).public_key()
+    except ValueError:
+        raise CryptoError("DSA numbers do not make a public key") from None
+
+
+def _parse_ecdsa_low(hi: bytes) -> EcdsaLowPublicKey:
+    """Curve u16, 1 for secp160r1 | 04 | X | Y; the 04 may be missing, as in `_parse_ecdsa`."""
+    curve, point = hi[:2], hi[2:]
+    if curve != _SECP160R1_HEAD[:2]:
+        raise CryptoError(f"ECDSA_LOW Host Identity of {len(hi)} octets names no known curve")
+    if len(point) % 2:
+        if point[:1] != _UNCOMPRESSED:
+            raise CryptoError("ECDSA_LOW point form: need 04 | X | Y")
+        point = point[1:]
+    try:
+        return EcdsaLowPublicKey(point)
+    except HostError as error:
+        raise CryptoError(f"ECDSA_LOW Host Identity: {error}") from error
 
 
 def _parse_ecdsa(hi: bytes) -> ec.EllipticCurvePublicKey:

@@ -1,7 +1,11 @@
-"""Host Identity Tags from Host Identities (RFC 7343 section 2, RFC 7401 section 3.2)."""
+"""Host Identity Tags from Host Identities.
+
+HIPv2: RFC 7343 section 2, RFC 7401 section 3.2.  HIPv1: RFC 4843 section 2, RFC 5201 section 3.2.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum
 from typing import Final
 
@@ -15,6 +19,9 @@ CONTEXT_ID: Final = bytes.fromhex("F0EFF02FBFF43D0FE7930C3C6E6174EA")
 _PREFIX_OCTETS: Final = bytes.fromhex("200100")
 _PREFIX_NIBBLE: Final = 0x20
 _HASH_OCTETS: Final = 12
+_PREFIX_V1: Final = 0x2001001 << 100
+_HASH_V1_BITS: Final = 100
+_SHA1_BITS: Final = 160
 
 
 class EddsaHitReading(Enum):
@@ -56,6 +63,21 @@ def hit_from_hi(
         start = (len(digest) - _HASH_OCTETS) // 2  # Encode_96: the middle bits
         tag = digest[start : start + _HASH_OCTETS]
     return Hit(_PREFIX_OCTETS + bytes([_PREFIX_NIBBLE | suite]) + tag)
+
+
+def hit_v1_from_hi(hi: bytes) -> Hit:
+    """Make the HIPv1 HIT of a Host Identity: an ORCHID of RFC 4843.
+
+    Args:
+        hi: the public key as in HOST_ID, without the DNSKEY head of HIPv1 (octets).
+
+    Returns:
+        2001:10::/28 and the middle 100 bits of a SHA-1.
+    """
+    digest = hashlib.sha1(CONTEXT_ID + hi, usedforsecurity=False).digest()
+    skipped_bits = (_SHA1_BITS - _HASH_V1_BITS) // 2
+    middle = int.from_bytes(digest, "big") >> skipped_bits & (1 << _HASH_V1_BITS) - 1
+    return Hit((_PREFIX_V1 | middle).to_bytes(16, "big"))
 
 
 def _eddsa_tag(hi: bytes, reading: EddsaHitReading) -> bytes:

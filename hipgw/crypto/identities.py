@@ -1,4 +1,7 @@
-"""Host Identities: the key pairs that name hosts (RFC 7401 sections 3, 5.2.9)."""
+"""Host Identities: the key pairs that name hosts (RFC 7401 sections 3, 5.2.9).
+
+One RSA or DSA key names its host in both versions of HIP, by two HITs, and signs in two ways.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from hipgw.crypto.ecdsa_low import EcdsaLowPrivateKey, EcdsaLowPublicKey
 from hipgw.crypto.hi_fields import PublicKey, emit_hi, parse_hi
-from hipgw.crypto.hits import EddsaHitReading, hit_from_hi
+from hipgw.crypto.hits import EddsaHitReading, hit_from_hi, hit_v1_from_hi
 from hipgw.crypto.signatures import PrivateKey, sign_message, signature_is_right
 from hipgw.errors import CryptoError, LocalProtocolError
 from hipgw.values import SUITE_OF_ALGORITHM, HiAlgorithm, Hit, HitSuite
@@ -31,6 +35,15 @@ _GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
 
 KEY_KINDS: Final = tuple(_GENERATORS)
 """Kinds of key that `PrivateHostIdentity.generate` makes."""
+
+_WEAK_GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
+    "rsa-1024": lambda: rsa.generate_private_key(_RSA_EXPONENT, 1024),  # noqa: S505
+    "dsa-1024": lambda: dsa.generate_private_key(1024),  # noqa: S505
+    "ecdsa-secp160r1": EcdsaLowPrivateKey.generate,
+}
+
+WEAK_KEY_KINDS: Final = tuple(_WEAK_GENERATORS)
+"""Kinds of key that it makes only with `allow_weak`, for peers that know nothing better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,8 @@ class HostIdentity:
         Args:
             algorithm: number from HOST_ID.
             hi: the field, without head and Domain Identifier.
-            allow_weak: accept RSA moduli of 1024 bits and more, for captures of old hosts.
+            allow_weak: accept RSA moduli of 1024 bits and more, DSA and ECDSA_LOW: for peers that
+                the configuration allows, and for captures of old hosts.
             reading: how an EdDSA HIT is made.
 
         Raises:
@@ -79,18 +93,37 @@ class HostIdentity:
         return SUITE_OF_ALGORITHM[self.algorithm]
 
     @property
+    def hit_v1(self) -> Hit:
+        """The HIT of this key in HIPv1."""
+        return hit_v1_from_hi(self.hi)
+
+    def hit_of(self, version: int) -> Hit:
+        """The HIT of this key in a HIP version."""
+        return self.hit_v1 if version == 1 else self.hit
+
+    @property
     def kind(self) -> str:
-        """The sort and size of key, in the words of `KEY_KINDS`."""
+        """The sort and size of key, in the words of `KEY_KINDS` and `WEAK_KEY_KINDS`."""
         key = self.public_key
         if isinstance(key, rsa.RSAPublicKey):
             return f"rsa-{key.key_size}"
+        if isinstance(key, dsa.DSAPublicKey):
+            return f"dsa-{key.key_size}"
+        if isinstance(key, EcdsaLowPublicKey):
+            return "ecdsa-secp160r1"
         if isinstance(key, ec.EllipticCurvePublicKey):
             return f"ecdsa-p{key.key_size}"
         return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ed448"
 
-    def verify(self, signature: bytes, message: bytes) -> bool:
-        """Check the octets of HIP_SIGNATURE after its algorithm field; never raises."""
-        return signature_is_right(self.public_key, signature, message)
+    def verify(self, signature: bytes, message: bytes, *, version: int = 2) -> bool:
+        """Check the octets of HIP_SIGNATURE after its algorithm field; never raises.
+
+        Args:
+            signature: from the packet.
+            message: the octets that it covers.
+            version: HIP version of the packet; in version 1 only RSA and DSA can be right.
+        """
+        return signature_is_right(self.public_key, signature, message, version=version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +134,37 @@ class PrivateHostIdentity:
     _key: PrivateKey = field(compare=False, repr=False)
 
     @classmethod
-    def generate(cls, kind: str, *, reading: EddsaHitReading = _DEFAULT_READING) -> Self:
-        """Make a new key of one of `KEY_KINDS`.
+    def generate(
+        cls, kind: str, *, reading: EddsaHitReading = _DEFAULT_READING, allow_weak: bool = False
+    ) -> Self:
+        """Make a new key of one of `KEY_KINDS`, or with `allow_weak` also of `WEAK_KEY_KINDS`.
 
         Raises:
             LocalProtocolError: another kind.
         """
-        generator = _GENERATORS.get(kind)
+        generators = _GENERATORS | _WEAK_GENERATORS if allow_weak else _GENERATORS
+        generator = generators.get(kind)
         if generator is None:
-            raise LocalProtocolError(f"key kind {kind!r}: choose one of {', '.join(KEY_KINDS)}")
-        return cls._of(generator(), reading)
+            raise LocalProtocolError(f"key kind {kind!r}: choose one of {', '.join(generators)}")
+        return cls._of(generator(), reading, allow_weak=allow_weak)
 
     @classmethod
-    def from_pem(cls, pem: bytes, *, reading: EddsaHitReading = _DEFAULT_READING) -> Self:
+    def from_pem(
+        cls, pem: bytes, *, reading: EddsaHitReading = _DEFAULT_READING, allow_weak: bool = False
+    ) -> Self:
         """Read an unencrypted private key: PKCS#8, or the traditional forms that OpenSSL writes.
+
+        Args:
+            pem: the text; a key on secp160r1 must be PKCS#8.
+            reading: how an EdDSA HIT is made.
+            allow_weak: accept the `WEAK_KEY_KINDS` too.
 
         Raises:
             CryptoError: no such key, encrypted, too weak, or of a kind that HIP does not use.
         """
+        low = EcdsaLowPrivateKey.from_pem(pem)
+        if low is not None:
+            return cls._of(low, reading, allow_weak=allow_weak)
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except TypeError:
@@ -132,25 +178,41 @@ class PrivateHostIdentity:
                 f"private key of type {type(key).__name__} cannot be a Host Identity:"
                 f" choose one of {', '.join(KEY_KINDS)}"
             )
-        return cls._of(key, reading)
+        return cls._of(key, reading, allow_weak=allow_weak)
 
     @classmethod
-    def _of(cls, key: PrivateKey, reading: EddsaHitReading) -> Self:
+    def _of(cls, key: PrivateKey, reading: EddsaHitReading, *, allow_weak: bool) -> Self:
         """Wrap a key; the public half goes through the same checks as a peer's."""
         algorithm, hi = emit_hi(key.public_key())
-        return cls(HostIdentity.from_wire(algorithm, hi, reading=reading), key)
+        public = HostIdentity.from_wire(algorithm, hi, reading=reading, allow_weak=allow_weak)
+        return cls(public, key)
 
     @property
     def hit(self) -> Hit:
         """The HIT of the public half."""
         return self.public.hit
 
-    def sign(self, message: bytes) -> bytes:
-        """Sign; the octets go into HIP_SIGNATURE after its algorithm field."""
-        return sign_message(self._key, message)
+    @property
+    def hit_v1(self) -> Hit:
+        """The HIT of the public half in HIPv1."""
+        return self.public.hit_v1
+
+    def hit_of(self, version: int) -> Hit:
+        """The HIT of the public half in a HIP version."""
+        return self.public.hit_of(version)
+
+    def sign(self, message: bytes, *, version: int = 2) -> bytes:
+        """Sign; the octets go into HIP_SIGNATURE after its algorithm field.
+
+        Raises:
+            LocalProtocolError: version 1 with a key that is neither RSA nor DSA.
+        """
+        return sign_message(self._key, message, version=version)
 
     def to_pem(self) -> bytes:
         """The private key as unencrypted PKCS#8."""
+        if isinstance(self._key, EcdsaLowPrivateKey):
+            return self._key.private_pem()
         return self._key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -159,6 +221,9 @@ class PrivateHostIdentity:
 
     def public_pem(self) -> bytes:
         """The public key as SubjectPublicKeyInfo."""
-        return self.public.public_key.public_bytes(
+        key = self.public.public_key
+        if isinstance(key, EcdsaLowPublicKey):
+            return key.public_pem()
+        return key.public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )

@@ -1,16 +1,41 @@
-"""KEYMAT and the keys drawn from it (RFC 7401 section 6.5, RFC 7402 section 7)."""
+"""KEYMAT and the keys drawn from it (RFC 7401 section 6.5, RFC 7402 section 7).
+
+HIPv1 makes another stream (RFC 5201 section 6.5) and draws from it in the same order (RFC 5202
+section 7).
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from hipgw.crypto.rhash import compute_mac
 from hipgw.errors import CryptoError
-from hipgw.values import ESP_SHAPES, RHASH_OCTETS, EspSuite, HipCipher, Hit, HitSuite
+from hipgw.values import (
+    ESP_SHAPES,
+    ESP_SHAPES_V1,
+    RHASH_OCTETS,
+    EspSuite,
+    EspSuiteV1,
+    HipCipher,
+    HipTransform,
+    Hit,
+    HitSuite,
+)
 
 KEYMAT_BLOCKS_MOST: Final = 255
 """HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
+KEYMAT_V1_OCTETS_MOST: Final = 0x10000
+"""RFC 5201 sets no end; beyond this no KEYMAT index of 16 bits can point."""
+
+
+class KeymatStream(Protocol):
+    """Keying material of either HIP version."""
+
+    def octets(self, offset: int, length: int) -> bytes:
+        """Read `length` octets from `offset`; CryptoError beyond the end."""
+        ...
 
 
 class Keymat:
@@ -54,6 +79,48 @@ class Keymat:
         return f"Keymat({self._suite.name})"
 
 
+class KeymatV1:
+    """The keying material of one Diffie-Hellman exchange of HIPv1 (RFC 5201 section 6.5).
+
+    K1 = SHA-1(Kij | lower HIT | greater HIT | I | J | 01), Kn = SHA-1(Kij | K(n-1) | n), where n is
+    one octet that wraps.  Immutable, hence usable from any thread; Kij is kept, never shown.
+    """
+
+    __slots__ = ("_first", "_kij")
+
+    def __init__(self, kij: bytes, hit_a: Hit, hit_b: Hit, i: bytes, j: bytes) -> None:
+        info = min(hit_a, hit_b).packed + max(hit_a, hit_b).packed
+        self._kij: Final = kij
+        self._first: Final = _sha1(kij + info + i + j + b"\x01")
+
+    def octets(self, offset: int, length: int) -> bytes:
+        """Read `length` octets from `offset`.
+
+        Raises:
+            CryptoError: the range ends beyond 65536 octets; a KEYMAT index is what a peer says, so
+                this is the peer's error.
+        """
+        if offset < 0 or length < 0 or offset + length > KEYMAT_V1_OCTETS_MOST:
+            raise CryptoError(
+                f"KEYMAT octets {offset}+{length} asked, of {KEYMAT_V1_OCTETS_MOST} that are used"
+            )
+        stream = bytearray(self._first)
+        block = self._first
+        number = 1
+        while len(stream) < offset + length:
+            number += 1
+            block = _sha1(self._kij + block + bytes([number & 0xFF]))
+            stream += block
+        return bytes(stream[offset : offset + length])
+
+    def __repr__(self) -> str:
+        return "KeymatV1()"
+
+
+def _sha1(data: bytes) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class HipKeys:
     """Keys that protect HIP packets, as one host sees them."""
@@ -93,20 +160,38 @@ def draw_hip_keys(
     return HipKeys(*out, *into, keymat_index=end)
 
 
-def draw_esp_keys(keymat: Keymat, index: int, suite: EspSuite, local: Hit, peer: Hit) -> EspKeys:
-    """Draw the keys of both directions from octet `index` of KEYMAT (RFC 7402 section 7).
+def draw_hip_keys_v1(keymat: KeymatV1, transform: HipTransform, local: Hit, peer: Hit) -> HipKeys:
+    """Draw the four HIP keys of HIPv1 from the start of KEYMAT (RFC 5201 section 6.5).
+
+    Args:
+        keymat: of the association.
+        transform: HIP transform that I2 chose.
+        local: our HIT; the host with the greater HIT sends with the first pair of keys.
+        peer: the other HIT.
+    """
+    sizes = (transform.key_octets, transform.mac_octets)
+    out, into, end = _draw(keymat, 0, sizes, local, peer)
+    return HipKeys(*out, *into, keymat_index=end)
+
+
+def draw_esp_keys(
+    keymat: KeymatStream, index: int, suite: EspSuite | EspSuiteV1, local: Hit, peer: Hit
+) -> EspKeys:
+    """Draw the keys of both directions from octet `index` of KEYMAT.
+
+    RFC 7402 section 7, RFC 5202 section 7.
 
     Raises:
         CryptoError: the keys would lie beyond the end of KEYMAT.
     """
-    shape = ESP_SHAPES[suite]
+    shape = ESP_SHAPES_V1[suite] if isinstance(suite, EspSuiteV1) else ESP_SHAPES[suite]
     sizes = (shape.encryption_key_octets, shape.authentication_key_octets)
     out, into, end = _draw(keymat, index, sizes, local, peer)
     return EspKeys(*out, *into, keymat_index_after=end)
 
 
 def _draw(
-    keymat: Keymat, index: int, sizes: tuple[int, int], local: Hit, peer: Hit
+    keymat: KeymatStream, index: int, sizes: tuple[int, int], local: Hit, peer: Hit
 ) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes], int]:
     """Cut (cipher key, integrity key) twice: sent by the greater HIT, then by the lower."""
     first, second = sizes

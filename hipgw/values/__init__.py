@@ -10,22 +10,28 @@ from hipgw.values.paths import (
     Path,
 )
 from hipgw.values.registries import (
+    DH_GROUPS_V1_ONLY,
     ESP_SHAPES,
+    ESP_SHAPES_V1,
     RHASH_OCTETS,
     SUITE_OF_ALGORITHM,
     DhGroup,
     EspShape,
     EspSuite,
+    EspSuiteV1,
     HiAlgorithm,
     HipCipher,
+    HipTransform,
     HitSuite,
     NotifyType,
 )
 from hipgw.values.security_associations import Direction, SaStatistics, SecurityAssociation
 
 __all__ = [
+    "DH_GROUPS_V1_ONLY",
     "ESP_PROTOCOL",
     "ESP_SHAPES",
+    "ESP_SHAPES_V1",
     "HIP_PROTOCOL",
     "HIP_UDP_PORT",
     "NULL_HIT",
@@ -37,8 +43,10 @@ __all__ = [
     "Encapsulation",
     "EspShape",
     "EspSuite",
+    "EspSuiteV1",
     "HiAlgorithm",
     "HipCipher",
+    "HipTransform",
     "Hit",
     "HitSuite",
     "Lsi",

@@ -1,4 +1,4 @@
-"""IANA numbers of HIP that more than one room needs (RFC 7401, RFC 7402, RFC 9374)."""
+"""IANA numbers of HIP that more than one room needs (RFC 7401, 7402, 9374; HIPv1: 5201, 5202)."""
 
 from __future__ import annotations
 
@@ -53,6 +53,17 @@ class DhGroup(IntEnum):
     NIST_P521 = 9
     SECP160R1 = 10
     MODP_2048 = 11
+    # Of HIPv1 alone (RFC 5201 section 5.2.6), deprecated by RFC 7401: keep them out of defaults.
+    MODP_384 = 1
+    MODP_768 = 2
+    MODP_6144 = 5
+    MODP_8192 = 6
+
+
+DH_GROUPS_V1_ONLY: Final = frozenset(
+    {DhGroup.MODP_384, DhGroup.MODP_768, DhGroup.MODP_6144, DhGroup.MODP_8192}
+)
+"""Groups that HIPv2 must not offer; HIPv1 has these and MODP 1536 and 3072."""
 
 
 class HipCipher(IntEnum):
@@ -93,6 +104,68 @@ ESP_SHAPES: Final = {
     EspSuite.AES_128_CBC_HMAC_SHA256: EspShape(16, 32, 16, 16, 16),
     EspSuite.AES_256_CBC_HMAC_SHA256: EspShape(32, 32, 16, 16, 16),
     EspSuite.AES_GCM_16: EspShape(20, 0, 8, 16, 4),
+}
+
+
+class HipTransform(IntEnum):
+    """HIP_TRANSFORM suites of HIPv1 (RFC 5201 section 5.2.7): cipher of ENCRYPTED and MAC."""
+
+    AES_128_CBC_HMAC_SHA1 = 1
+    TRIPLE_DES_CBC_HMAC_SHA1 = 2
+    TRIPLE_DES_CBC_HMAC_MD5 = 3
+    BLOWFISH_CBC_HMAC_SHA1 = 4
+    NULL_HMAC_SHA1 = 5
+    NULL_HMAC_MD5 = 6
+
+    @property
+    def key_octets(self) -> int:
+        """Octets of encryption key drawn from KEYMAT."""
+        return _TRANSFORM_SIZES[self][0]
+
+    @property
+    def iv_octets(self) -> int:
+        """Octets of IV in ENCRYPTED, which is the cipher's block; 0 for NULL."""
+        return _TRANSFORM_SIZES[self][1]
+
+    @property
+    def block_octets(self) -> int:
+        """What the plaintext of ENCRYPTED is padded to a multiple of; 1 for NULL."""
+        return _TRANSFORM_SIZES[self][1] or 1
+
+    @property
+    def mac_octets(self) -> int:
+        """Octets of the MAC and of its key."""
+        return _TRANSFORM_SIZES[self][2]
+
+
+_TRANSFORM_SIZES: Final = {  # key, IV, MAC
+    HipTransform.AES_128_CBC_HMAC_SHA1: (16, 16, 20),
+    HipTransform.TRIPLE_DES_CBC_HMAC_SHA1: (24, 8, 20),
+    HipTransform.TRIPLE_DES_CBC_HMAC_MD5: (24, 8, 16),
+    HipTransform.BLOWFISH_CBC_HMAC_SHA1: (16, 8, 20),
+    HipTransform.NULL_HMAC_SHA1: (0, 0, 20),
+    HipTransform.NULL_HMAC_MD5: (0, 0, 16),
+}
+
+
+class EspSuiteV1(IntEnum):
+    """ESP_TRANSFORM suites of HIPv1 (RFC 5202 section 5.1.2), deprecated but for the first."""
+
+    AES_128_CBC_HMAC_SHA1 = 1
+    TRIPLE_DES_CBC_HMAC_SHA1 = 2
+    TRIPLE_DES_CBC_HMAC_MD5 = 3
+    BLOWFISH_CBC_HMAC_SHA1 = 4
+    NULL_HMAC_SHA1 = 5
+    NULL_HMAC_MD5 = 6
+
+
+ESP_SHAPES_V1: Final = {
+    EspSuiteV1.AES_128_CBC_HMAC_SHA1: EspShape(16, 20, 16, 12, 16),
+    EspSuiteV1.TRIPLE_DES_CBC_HMAC_SHA1: EspShape(24, 20, 8, 12, 8),
+    EspSuiteV1.TRIPLE_DES_CBC_HMAC_MD5: EspShape(24, 16, 8, 12, 8),
+    EspSuiteV1.BLOWFISH_CBC_HMAC_SHA1: EspShape(16, 20, 8, 12, 8),
+    EspSuiteV1.NULL_HMAC_SHA1: EspShape(0, 20, 0, 12, 4),
+    EspSuiteV1.NULL_HMAC_MD5: EspShape(0, 16, 0, 12, 4),
 }
 
 

@@ -1,4 +1,4 @@
-"""HIPv2 octets to frozen values and back (RFC 7401 and its extensions).
+"""HIP octets to frozen values and back: versions 2 (RFC 7401) and 1 (RFC 5201), and extensions.
 
 Pure: no clock, no randomness, no I/O.  A parser raises `WireError` and nothing else, whatever the
 octets; an emitter raises `LocalProtocolError` for what our own side must not send.
@@ -35,6 +35,19 @@ from hipgw.wire.parameters.exchange import (
     R1Counter,
     Solution,
     TransportFormatList,
+)
+from hipgw.wire.parameters.hipv1 import (
+    DhPublicValue,
+    DiffieHellmanV1,
+    HipMac2V1,
+    HipMacV1,
+    HipSignature2V1,
+    HipSignatureV1,
+    HipTransformList,
+    HostIdV1,
+    PuzzleV1,
+    R1CounterV1,
+    SolutionV1,
 )
 from hipgw.wire.parameters.identity import HitSuiteList, HostId
 from hipgw.wire.parameters.locators import (
@@ -82,7 +95,7 @@ from hipgw.wire.parameters.relay import (
 from hipgw.wire.parameters.rendezvous import From, RvsHmac, ViaRvs
 from hipgw.wire.parameters.update import Ack, Notification, Seq
 from hipgw.wire.plaintext import pad_plaintext, strip_plaintext_padding
-from hipgw.wire.registry import PARAMETERS
+from hipgw.wire.registry import PARAMETERS, PARAMETERS_V1
 
 __all__ = [
     "CONTROL_ANONYMOUS",
@@ -92,6 +105,7 @@ __all__ = [
     "NO_NEXT_HEADER",
     "PACKET_OCTETS_MAX",
     "PARAMETERS",
+    "PARAMETERS_V1",
     "PARAMETER_OCTETS_MAX",
     "ROUTE_HITS_MAX",
     "ROUTE_MUST_FOLLOW",
@@ -104,7 +118,9 @@ __all__ = [
     "CandidatePriority",
     "Cert",
     "DhGroupList",
+    "DhPublicValue",
     "DiffieHellman",
+    "DiffieHellmanV1",
     "EchoRequestSigned",
     "EchoRequestUnsigned",
     "EchoResponseSigned",
@@ -116,12 +132,18 @@ __all__ = [
     "HipCipherList",
     "HipMac",
     "HipMac2",
+    "HipMac2V1",
+    "HipMacV1",
     "HipPacket",
     "HipSignature",
     "HipSignature2",
+    "HipSignature2V1",
+    "HipSignatureV1",
+    "HipTransformList",
     "HipTransportMode",
     "HitSuiteList",
     "HostId",
+    "HostIdV1",
     "Locator",
     "LocatorRecord",
     "LocatorSet",
@@ -138,7 +160,9 @@ __all__ = [
     "PeerPermission",
     "PermissionRule",
     "Puzzle",
+    "PuzzleV1",
     "R1Counter",
+    "R1CounterV1",
     "RegFailed",
     "RegFrom",
     "RegInfo",
@@ -154,6 +178,7 @@ __all__ = [
     "Seq",
     "SeqData",
     "Solution",
+    "SolutionV1",
     "SpiLocator",
     "TransactionId",
     "TransactionPacing",

@@ -17,6 +17,7 @@ from hipgw.wire.header import (
 )
 from hipgw.wire.parameter import Parameter
 from hipgw.wire.parameter_types import ParameterType
+from hipgw.wire.registry import require_layout_of
 
 _OPAQUE_OCTETS: Final = 2
 
@@ -26,12 +27,13 @@ def append_parameter(octets: bytes, p: Parameter) -> bytes:
 
     Raises:
         LocalProtocolError: a type below the last one, the same type where the RFC allows one only,
-            or more than 2048 octets.
+            a layout of another HIP version than the packet's, or more than 2048 octets.
         WireError: `octets` are not one well-framed packet.
     """
     end = header_end(octets)
     if end != len(octets):
         raise WireError("hip_long", f"{len(octets) - end} octets after the packet", end)
+    require_layout_of(octets[3] >> 4, p)
     last = last_type(octets)
     if p.wire_type < last or (p.wire_type == last and not p.MAY_REPEAT):
         raise LocalProtocolError(f"parameter type {p.wire_type} cannot follow {last}")
@@ -55,7 +57,7 @@ def patch_r1(template: bytes, receiver: Hit, puzzle_opaque: bytes, puzzle_i: byt
         template: a signed R1 whose PUZZLE has room for `puzzle_i`.
         receiver: HIT of the Initiator.
         puzzle_opaque: 2 octets.
-        puzzle_i: random I, RHASH_len / 8 octets.
+        puzzle_i: random I, RHASH_len / 8 octets; 8 octets in HIPv1.
 
     Returns:
         The R1 with checksum 0.

@@ -1,22 +1,23 @@
 """TLV framing (RFC 7401 section 5.2.1): one pass, every length checked once before use.
 
-Padding is written as zero and not checked on receive.  Types must not decrease; a type may come
-twice only if its class says so.  An unknown critical parameter is reported last, when everything
-else has turned out well formed, so that the caller may answer it with a NOTIFY.
+Padding is written as zero and not checked on receive.  Types must not decrease, unless the caller
+is lenient with a peer known to break this; a type may come twice only if its class says so.  An
+unknown critical parameter is reported last, when everything else has turned out well formed, so
+that the caller may answer it with a NOTIFY.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hipgw.errors import LocalProtocolError, WireError
-from hipgw.wire.header import HEADER_OCTETS, header_end
+from hipgw.wire.header import HEADER_OCTETS, HIP_VERSION, header_end
 from hipgw.wire.parameter import Parameter, ParameterError, UnknownParameter
-from hipgw.wire.parameter_types import is_critical
+from hipgw.wire.parameter_types import ParameterType, is_critical
 from hipgw.wire.plaintext import strip_plaintext_padding
-from hipgw.wire.registry import PARAMETERS
+from hipgw.wire.registry import PARAMETERS, parameters_of
 
 TLV_HEAD_OCTETS: Final = 4
 _TLV_HEAD: Final = struct.Struct("!HH")
@@ -28,14 +29,55 @@ def total_octets(length_octets: int) -> int:
     return 11 + length_octets - (length_octets + 3) % 8
 
 
-def read_tlvs(octets: bytes, start: int, end: int) -> tuple[Parameter, ...]:
+class _Order:
+    """Judges the order of types (RFC 7401 section 5.2.1, RFC 5201 section 5.2.1).
+
+    Even a lenient one lets nothing follow a MAC or signature that belongs before it: what those do
+    not cover must not pass for something they do.
+    """
+
+    __slots__ = ("highest", "is_lenient", "seen")
+
+    def __init__(self, *, is_lenient: bool) -> None:
+        self.highest = -1
+        self.is_lenient: Final = is_lenient
+        self.seen: Final[set[int]] = set()
+
+    def fault(self, number: int, kind: type[Parameter] | None) -> str | None:
+        """What is wrong with this type at this place, or None; remembers it."""
+        highest = self.highest
+        if number > highest:
+            self.highest = number
+        elif number < highest and not (self.is_lenient and highest < ParameterType.HIP_MAC):
+            return f"type {number} after {highest}"
+        elif number in self.seen and kind is not None and not kind.MAY_REPEAT:
+            return f"type {number} twice"
+        self.seen.add(number)
+        return None
+
+
+def read_tlvs(
+    octets: bytes,
+    start: int,
+    end: int,
+    kinds: Mapping[int, type[Parameter]] = PARAMETERS,
+    *,
+    lenient_order: bool = False,
+) -> tuple[Parameter, ...]:
     """Read the TLVs of octets[start:end].
+
+    Args:
+        octets: a packet, or TLVs alone.
+        start: where the first TLV starts.
+        end: where the last one ends.
+        kinds: parameter type -> class, of the HIP version.
+        lenient_order: accept types in any order before the first MAC or signature.
 
     Raises:
         WireError: hip_malformed, or hip_critical with the first unknown critical type.
     """
     parameters: list[Parameter] = []
-    previous = -1
+    order = _Order(is_lenient=lenient_order)
     critical: tuple[int, int] | None = None
     offset = start
     while offset < end:
@@ -48,12 +90,10 @@ def read_tlvs(octets: bytes, start: int, end: int) -> tuple[Parameter, ...]:
             raise WireError(
                 "hip_malformed", f"parameter of {total} octets in {left}", offset, number
             )
-        kind = PARAMETERS.get(number)
-        if number <= previous:
-            if number < previous:
-                raise WireError("hip_malformed", f"type {number} after {previous}", offset, number)
-            if kind is not None and not kind.MAY_REPEAT:
-                raise WireError("hip_malformed", f"type {number} twice", offset, number)
+        kind = kinds.get(number)
+        fault = order.fault(number, kind)
+        if fault is not None:
+            raise WireError("hip_malformed", fault, offset, number)
         contents = octets[offset + TLV_HEAD_OCTETS : offset + TLV_HEAD_OCTETS + length]
         if kind is not None:
             try:
@@ -65,7 +105,6 @@ def read_tlvs(octets: bytes, start: int, end: int) -> tuple[Parameter, ...]:
             if critical is None and is_critical(number):
                 critical = number, offset
             parameters.append(UnknownParameter(number, contents))
-        previous = number
         offset += total
     if critical is not None:
         number, offset = critical
@@ -73,19 +112,27 @@ def read_tlvs(octets: bytes, start: int, end: int) -> tuple[Parameter, ...]:
     return tuple(parameters)
 
 
-def parse_parameters(octets: bytes, *, lenient_tail: bool = False) -> tuple[Parameter, ...]:
+def parse_parameters(
+    octets: bytes,
+    *,
+    lenient_tail: bool = False,
+    version: int = HIP_VERSION,
+    lenient_order: bool = False,
+) -> tuple[Parameter, ...]:
     """Read TLVs alone, as they are inside ENCRYPTED.
 
     Args:
         octets: the TLVs.
         lenient_tail: whether padding of the cipher may follow the last one.
+        version: HIP version of the packet they came in.
+        lenient_order: accept types in any order.
 
     Raises:
         WireError: hip_malformed or hip_critical.
     """
     if lenient_tail:
         octets = strip_plaintext_padding(octets)
-    return read_tlvs(octets, 0, len(octets))
+    return read_tlvs(octets, 0, len(octets), parameters_of(version), lenient_order=lenient_order)
 
 
 def emit_parameter(parameter: Parameter) -> bytes:

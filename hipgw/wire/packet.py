@@ -1,4 +1,4 @@
-"""A whole HIP packet, from octets and back (RFC 7401 section 5.1)."""
+"""A whole HIP packet, from octets and back (RFC 7401 section 5.1, RFC 5201 section 5.1)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hipgw.wire.header import (
     parse_header,
 )
 from hipgw.wire.parameter import Parameter
+from hipgw.wire.registry import parameters_of, require_layout_of
 
 P = TypeVar("P", bound=Parameter)
 
@@ -73,21 +74,31 @@ class HipPacket:
         return found
 
 
-def parse_packet(octets: bytes, *, versions: frozenset[int] = SPOKEN_VERSIONS) -> HipPacket:
+def parse_packet(
+    octets: bytes, *, versions: frozenset[int] = SPOKEN_VERSIONS, lenient_order: bool = False
+) -> HipPacket:
     """Read a packet strictly.
 
     The checksum is not looked at: it depends on addresses, and is zero inside UDP.
 
     Args:
         octets: HIP header and parameters; without the marker of UDP encapsulation.
-        versions: HIP versions to accept; the parameter layouts are those of version 2.
+        versions: HIP versions to accept; the packet's own picks the parameter layouts.
+        lenient_order: accept parameters out of order before the first MAC or signature, which
+            some hosts send; for peers that are known to.
 
     Raises:
         WireError: hip_short, hip_long, hip_version, hip_type, hip_malformed, or, when nothing else
             is wrong, hip_critical with the first unknown critical type.
     """
     header = parse_header(octets, versions)
-    parameters = read_tlvs(octets, HEADER_OCTETS, header.end_octets)
+    parameters = read_tlvs(
+        octets,
+        HEADER_OCTETS,
+        header.end_octets,
+        parameters_of(header.version),
+        lenient_order=lenient_order,
+    )
     return HipPacket(
         header.packet_type,
         header.sender,
@@ -104,8 +115,11 @@ def emit_packet(packet: HipPacket) -> bytes:
     """Write a packet with checksum 0; `octets` of the packet plays no part.
 
     Raises:
-        LocalProtocolError: parameters out of order, repeated, unfit, or above 2008 octets.
+        LocalProtocolError: parameters out of order, repeated, unfit, of another HIP version, or
+            above 2008 octets.
     """
+    for parameter in packet.parameters:
+        require_layout_of(packet.version, parameter)
     tlvs = emit_tlvs(packet.parameters)
     if len(tlvs) > PARAMETER_OCTETS_MAX:
         raise LocalProtocolError(

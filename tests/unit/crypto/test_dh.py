@@ -18,10 +18,12 @@ from hipgw.crypto import (
 )
 from hipgw.crypto.dh_groups import MODP_GROUPS
 from hipgw.errors import CryptoError, HostError
-from hipgw.values import DhGroup
+from hipgw.values import DH_GROUPS_V1_ONLY, DhGroup
 
 GROUPS = list(DhGroup)
 MODP = list(MODP_GROUPS)
+GENERATORS = dict.fromkeys(MODP, 2) | {DhGroup.MODP_768: 22}  # RFC 2412 appendix E.1
+V1_ONLY = {1: 48, 2: 96, 5: 768, 6: 1024}  # RFC 5201 section 5.2.6: number, octets
 PRIMES = {group: modp.prime for group, modp in MODP_GROUPS.items()} | {
     DhGroup.NIST_P256: 2**256 - 2**224 + 2**192 + 2**96 - 1,
     DhGroup.NIST_P384: 2**384 - 2**128 - 2**96 + 2**32 - 1,
@@ -52,12 +54,29 @@ def pi_bits(bits: int) -> int:
         (DhGroup.MODP_1536, 1536, 741804),
         (DhGroup.MODP_2048, 2048, 124476),
         (DhGroup.MODP_3072, 3072, 1690314),
+        (DhGroup.MODP_6144, 6144, 929484),
+        (DhGroup.MODP_8192, 8192, 4743158),
+        (DhGroup.MODP_768, 768, 149686),  # RFC 2412 appendix E.1
+        (DhGroup.MODP_384, 384, 5857),  # RFC 5201 appendix E
     ],
 )
-def test_prime_is_the_formula_of_rfc_3526(group: DhGroup, bits: int, offset: int) -> None:
-    # RFC 3526 sections 2 to 4: p = 2^b - 2^(b-64) - 1 + 2^64 * ([2^(b-130) pi] + offset)
+def test_prime_is_the_formula_of_its_rfc(group: DhGroup, bits: int, offset: int) -> None:
+    # RFC 3526 sections 2 to 7: p = 2^b - 2^(b-64) - 1 + 2^64 * ([2^(b-130) pi] + offset)
     formula = 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (pi_bits(bits - 130) + offset)
     assert MODP_GROUPS[group].prime == formula
+
+
+def test_groups_of_hipv1() -> None:
+    assert {int(group): PUBLIC_OCTETS[group] for group in DH_GROUPS_V1_ONLY} == V1_ONLY
+    assert all(SHARED_OCTETS[group] == PUBLIC_OCTETS[group] for group in DH_GROUPS_V1_ONLY)
+    assert not DH_GROUPS_V1_ONLY & set(usable_dh_groups())  # none is offered by accident
+
+
+def test_generators_are_squares() -> None:
+    """So public values reveal no bit of the exponent, and the subgroup check holds for all."""
+    for group in (DhGroup.MODP_384, DhGroup.MODP_768):
+        prime = PRIMES[group]
+        assert pow(GENERATORS[group], (prime - 1) // 2, prime) == 1
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda g: g.name)
@@ -75,7 +94,7 @@ def test_modp_agrees_with_python(group: DhGroup) -> None:
     scalar = hashlib.shake_128(group.name.encode()).digest(40)
     x = int.from_bytes(scalar, "big")
     key = DhPrivateKey.from_scalar(group, scalar)
-    assert key.public == pow(2, x, prime).to_bytes(size, "big")
+    assert key.public == pow(GENERATORS[group], x, prime).to_bytes(size, "big")
     peer = generate_dh(group)
     expected = pow(int.from_bytes(peer.public, "big"), x, prime).to_bytes(size, "big")
     assert key.exchange(peer.public) == expected
@@ -85,7 +104,7 @@ def test_modp_agrees_with_python(group: DhGroup) -> None:
 def test_short_results_are_padded_on_the_left(group: DhGroup) -> None:
     size = PUBLIC_OCTETS[group]
     key = DhPrivateKey.from_scalar(group, b"\x05")
-    assert key.public == (32).to_bytes(size, "big")
+    assert key.public == (GENERATORS[group] ** 5).to_bytes(size, "big")
     assert key.exchange((4).to_bytes(size, "big")) == (4**5).to_bytes(size, "big")
 
 
@@ -224,7 +243,7 @@ def test_messages_hold_no_key_octets() -> None:
 
 def test_groups_without_libcrypto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libcrypto, "LIBRARY", "libcrypto-of-nowhere.so.3")
-    libcrypto._library.cache_clear()
+    libcrypto.load_library.cache_clear()
     try:
         assert usable_dh_groups() == (
             DhGroup.NIST_P256,
@@ -234,4 +253,4 @@ def test_groups_without_libcrypto(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(HostError, match="install"):
             generate_dh(DhGroup.MODP_1536)
     finally:
-        libcrypto._library.cache_clear()
+        libcrypto.load_library.cache_clear()

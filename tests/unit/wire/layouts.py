@@ -8,7 +8,7 @@ from hipgw.errors import LocalProtocolError, WireError
 from hipgw.wire import Parameter, emit_parameter, parse_parameters
 
 
-def check_layout(parameter: Parameter, number: int, contents: str) -> None:
+def check_layout(parameter: Parameter, number: int, contents: str, version: int = 2) -> None:
     """`contents` is hex; the TLV around it is built here by the rule of RFC 7401 section 5.2.1."""
     octets = bytes.fromhex(contents)
     tlv = number.to_bytes(2, "big") + len(octets).to_bytes(2, "big") + octets
@@ -16,7 +16,7 @@ def check_layout(parameter: Parameter, number: int, contents: str) -> None:
         tlv += b"\0"
     assert type(parameter).parse(octets) == parameter
     assert emit_parameter(parameter) == tlv
-    assert parse_parameters(tlv) == (parameter,)
+    assert parse_parameters(tlv, version=version) == (parameter,)
 
 
 def check_read(kind: type[Parameter], contents: str, expected: Parameter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hipgw.wire
-from hipgw.wire import PARAMETERS, ParameterType, is_critical
+from hipgw.wire import PARAMETERS, PARAMETERS_V1, ParameterType, is_critical
 
 # RFC 7401 section 5.2; 7402 5.1; 8046 4; 8002 2; 8003 4; 8004 4.2; 9028 5; 6078 4; 6079 6;
 # 6028 4.1; 6261 3.1.
@@ -61,6 +61,31 @@ TYPES = {
     "ViaRvs": 65502,
     "RelayHmac": 65520,
 }
+# What HIPv1 has otherwise (RFC 5201 section 5.2), and what came after it.
+OWN_V1 = {
+    "R1CounterV1": 128,
+    "PuzzleV1": 257,
+    "SolutionV1": 321,
+    "DiffieHellmanV1": 513,
+    "HipTransformList": 577,
+    "HostIdV1": 705,
+    "HipMacV1": 61505,
+    "HipMac2V1": 61569,
+    "HipSignature2V1": 61633,
+    "HipSignatureV1": 61697,
+}
+NOT_IN_V1 = {
+    "R1Counter",  # RFC 7401: type 129
+    "DhGroupList",
+    "HipCipherList",
+    "HitSuiteList",
+    "TransportFormatList",
+    "RelayedAddress",  # RFC 9028
+    "MappedAddress",
+    "PeerPermission",
+    "CandidatePriority",
+    "Nominate",
+}
 REPEATING = {
     "EspInfo",  # RFC 8047 4.2.4
     "LocatorSet",  # RFC 8047 4.2.8
@@ -82,8 +107,23 @@ def test_numbers() -> None:
     assert {kind.__name__: number for number, kind in PARAMETERS.items()} == TYPES
 
 
+def test_numbers_of_hipv1() -> None:
+    shared = {
+        name: number
+        for name, number in TYPES.items()
+        if name not in NOT_IN_V1 and number not in OWN_V1.values()
+    }
+    assert {kind.__name__: number for number, kind in PARAMETERS_V1.items()} == shared | OWN_V1
+
+
+def test_repetition_is_the_same_in_both_versions() -> None:
+    repeating = {number for number, kind in PARAMETERS.items() if kind.MAY_REPEAT}
+    repeating_v1 = {number for number, kind in PARAMETERS_V1.items() if kind.MAY_REPEAT}
+    assert repeating_v1 == repeating
+
+
 def test_every_kind_is_exported() -> None:
-    for number, kind in PARAMETERS.items():
+    for number, kind in [*PARAMETERS.items(), *PARAMETERS_V1.items()]:
         assert getattr(hipgw.wire, kind.__name__) is kind
         assert number == kind.TYPE
 
