@@ -1,0 +1,181 @@
+"""The outbound worker: TUN device to sockets.
+
+A round: wait; take what the control plane injected, then what the TUN device holds, up to one
+batch; run it through the nodes
+    classify -> beet_strip -> note_flow -> esp_seal -> send
+and punt what has no SA.  All packets stay in their slots of the arena, which is the worker's own;
+headers are taken off and put on in the headroom and tailroom.  A packet ends sent, punted or
+dropped, and adds one to exactly one counter.
+
+An offload has its place between `read_tun` and `classify` (super-packets) and inside `send_batch`.
+"""
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from hipgw._fastpath.batch_io cimport read_tun, send_batch, slot_room
+from hipgw._fastpath.beet cimport beet_strip_batch
+from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
+from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
+from hipgw._fastpath.classify cimport classify_outbound_batch
+from hipgw._fastpath.descriptor cimport DROP, FORWARD, HEADROOM_OCTETS, PUNT, PacketDesc
+from hipgw._fastpath.esp cimport esp_seal_batch
+from hipgw._fastpath.flows cimport PROTOCOL_TCP, PROTOCOL_UDP, note_flow
+from hipgw._fastpath.quiet cimport OUTBOUND, enter_batch, leave_batch
+from hipgw._fastpath.reasons cimport R_PUNT_FULL
+from hipgw._fastpath.rings cimport (
+    PUNT_EXPIRE,
+    PUNT_NO_SA,
+    Record,
+    octets_of,
+    ring_peek,
+    ring_pop,
+)
+from hipgw._fastpath.sa cimport SaOut
+from hipgw._fastpath.worker_state cimport (
+    P_ESP_TX,
+    P_PUNT_NO_SA,
+    P_TROUBLE,
+    P_TUN_RX,
+    WorkerState,
+    back_off,
+    now_ns,
+    push_punt,
+    quench,
+    settle_batch,
+    signal_event,
+)
+
+cdef enum:
+    EVENTS = 4
+    # Sequence number at which the control plane is asked for a rekey: 1/16 of the space is left.
+    SOFT_LIMIT = 0xf0000000
+
+
+cdef inline bint has_lsis(const SaOut *sa) noexcept nogil:
+    return (sa.peer_lsi[0] | sa.peer_lsi[1] | sa.peer_lsi[2] | sa.peer_lsi[3]) != 0
+
+
+cdef Py_ssize_t take_injected(WorkerState *w) noexcept nogil:
+    """Copy injected packets to the first slots; returns how many."""
+    cdef Py_ssize_t n = 0
+    cdef const Record *record
+    cdef PacketDesc *d
+    while n < w.arena.slots:
+        record = ring_peek(&w.inject)
+        if record == NULL:
+            return n
+        d = &w.desc[n]
+        memset(d, 0, sizeof(PacketDesc))
+        d.offset = <uint32_t>n * w.arena.slot_octets + HEADROOM_OCTETS
+        d.length = min(record.length, slot_room(&w.arena))      # `inject` takes no longer ones
+        d.verdict = FORWARD
+        memcpy(w.arena.octets + d.offset, octets_of(record), d.length)
+        ring_pop(&w.inject)
+        n += 1
+    if ring_peek(&w.inject) != NULL:
+        signal_event(w.wake_fd)
+    return n
+
+
+cdef void note_flows(WorkerState *w, Py_ssize_t n) noexcept nogil:
+    """Remember which family each TCP or UDP flow of an association with LSIs belongs to."""
+    cdef const PacketDesc *d
+    cdef const SaOut *sa
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = &w.desc[i]
+        if (d.verdict != FORWARD or d.length < 4
+                or (d.next_header != PROTOCOL_TCP and d.next_header != PROTOCOL_UDP)):
+            continue
+        sa = <const SaOut *>w.sa[d.sa_index]
+        if has_lsis(sa):
+            note_flow(
+                w.flows, sa.local_hit, sa.peer_hit, d.next_header, w.arena.octets + d.offset,
+                d.family)
+
+
+cdef void punt_strangers(WorkerState *w, Py_ssize_t n) noexcept nogil:
+    """Hand packets without an SA to the control plane."""
+    cdef Record head
+    cdef PacketDesc *d
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = &w.desc[i]
+        if d.verdict != PUNT:
+            continue
+        memset(&head, 0, sizeof(Record))
+        head.kind = PUNT_NO_SA
+        if push_punt(w, &head, w.arena.octets + d.offset, d.length):
+            w.path[P_PUNT_NO_SA] += 1
+        else:
+            d.verdict = DROP
+            d.reason = R_PUNT_FULL
+
+
+cdef void tell_expiry(WorkerState *w, Py_ssize_t n) noexcept nogil:
+    """Say once for each SA that its sequence numbers run out; again if the ring was full."""
+    cdef SaOut *before = NULL
+    cdef SaOut *sa
+    cdef Record head
+    cdef uint8_t hits[32]
+    cdef Py_ssize_t i
+    for i in range(n):
+        if w.desc[i].verdict == PUNT:
+            continue
+        sa = <SaOut *>w.sa[w.desc[i].sa_index]
+        if sa == before or sa == NULL:
+            continue
+        before = sa
+        if sa.sequence < <uint64_t>SOFT_LIMIT or sa.expire_told:
+            continue
+        memset(&head, 0, sizeof(Record))
+        head.kind = PUNT_EXPIRE
+        head.spi = sa.spi
+        memcpy(&hits[0], sa.local_hit, 16)
+        memcpy(&hits[16], sa.peer_hit, 16)
+        sa.expire_told = push_punt(w, &head, hits, 32)
+
+
+cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
+    """The nodes, over descriptors 0..n."""
+    cdef uint8_t *arena = w.arena.octets
+    cdef SaOut **sa = <SaOut **>w.sa
+    w.path[P_TUN_RX] += n
+    w.sa[0] = NULL
+    if classify_outbound_batch(arena, w.desc, n, w.index, w.sa):
+        beet_strip_batch(arena, w.desc, n, sa)
+        note_flows(w, n)
+        esp_seal_batch(arena, w.desc, n, sa, now_ns())
+        w.path[P_ESP_TX] += send_batch(w.sockets, &w.bag, arena, w.desc, n, sa)
+        tell_expiry(w, n)
+    punt_strangers(w, n)
+    settle_batch(w, n)
+
+
+cdef void outbound_loop(WorkerState *w) noexcept nogil:
+    cdef epoll_event events[EVENTS]
+    cdef bint has_tun
+    cdef Py_ssize_t n
+    cdef int ready, i
+    while not load_u64(&w.stop, ATOMIC_ACQUIRE):
+        ready = epoll_wait(w.epoll_fd, events, EVENTS, -1)
+        w.trouble = ready < 0 and errno != EINTR
+        has_tun = False
+        n = 0
+        enter_batch(&w.index.marks, OUTBOUND)
+        for i in range(ready):
+            if events[i].data.fd == w.wake_fd:
+                quench(w.wake_fd)
+                n = take_injected(w)
+            else:
+                has_tun = True
+        if has_tun:
+            n = read_tun(w.tun_fd, &w.arena, w.desc, n, &w.trouble)
+        if n:
+            outbound_batch(w, n)
+        leave_batch(&w.index.marks, OUTBOUND)
+        if w.trouble:
+            w.path[P_TROUBLE] += 1
+            back_off(w)

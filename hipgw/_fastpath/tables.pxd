@@ -1,0 +1,107 @@
+"""Security associations by SPI, by pair of HITs and by LSI: one writer, readers without locks.
+
+Who may do what
+    The control plane alone writes, holding the GIL.  A worker looks up between `enter_batch` and
+    `leave_batch`, and keeps no pointer beyond.  What the writer takes out of a table it frees at a
+    quiet point (quiet.pxd).
+Order
+    A bucket's tag is written before its pointer is published (release), and read after it
+    (acquire).  A bucket can change hands between the two, so the key inside the SA, which never
+    changes, has the last word.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
+from hipgw._fastpath.keyed_hash cimport HashKey, hash_words
+from hipgw._fastpath.quiet cimport Marks, RetiredList
+from hipgw._fastpath.sa cimport SaIn, SaOut
+from hipgw._fastpath.hash_table cimport TOMBSTONE, Table
+
+cdef struct SaIndex:
+    HashKey key
+    Table *in_by_spi            # SaIn, inbound SPI
+    Table *out_by_pair          # SaOut, local HIT and peer HIT: the current one of the pair
+    Table *out_by_lsi           # SaOut, peer LSI
+    Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
+    Marks marks                 # of the two workers
+
+
+cdef inline uint64_t tag_of_spi(const SaIndex *index, uint32_t spi) noexcept nogil:
+    cdef uint64_t word = spi
+    return hash_words(&index.key, &word, 1)
+
+
+cdef inline uint64_t tag_of_pair(
+        const SaIndex *index, const uint8_t *local_hit, const uint8_t *peer_hit) noexcept nogil:
+    cdef uint64_t words[4]
+    memcpy(&words[0], local_hit, 16)
+    memcpy(&words[2], peer_hit, 16)
+    return hash_words(&index.key, words, 4)
+
+
+cdef inline uint64_t tag_of_lsi(const SaIndex *index, const uint8_t *lsi) noexcept nogil:
+    cdef uint64_t word = 0
+    memcpy(&word, lsi, 4)
+    return hash_words(&index.key, &word, 1)
+
+
+cdef inline SaIn *find_in(SaIndex *index, uint32_t spi) noexcept nogil:
+    """The inbound SA of an SPI, or NULL."""
+    cdef uint64_t tag = tag_of_spi(index, spi)
+    cdef Table *table = <Table *>load_pointer(<void **>&index.in_by_spi, ATOMIC_ACQUIRE)
+    cdef uint64_t i = tag & table.mask
+    cdef void *sa
+    while True:
+        sa = load_pointer(&table.buckets[i].sa, ATOMIC_ACQUIRE)
+        if sa == NULL:
+            return NULL
+        if (sa != <void *>TOMBSTONE and load_u64(&table.buckets[i].tag, ATOMIC_RELAXED) == tag
+                and (<SaIn *>sa).spi == spi):
+            return <SaIn *>sa
+        i = (i + 1) & table.mask
+
+
+cdef inline SaOut *find_out(
+        SaIndex *index, const uint8_t *local_hit, const uint8_t *peer_hit) noexcept nogil:
+    """The current outbound SA between two HITs (16 octets each), or NULL."""
+    cdef uint64_t tag = tag_of_pair(index, local_hit, peer_hit)
+    cdef Table *table = <Table *>load_pointer(<void **>&index.out_by_pair, ATOMIC_ACQUIRE)
+    cdef uint64_t i = tag & table.mask
+    cdef void *sa
+    while True:
+        sa = load_pointer(&table.buckets[i].sa, ATOMIC_ACQUIRE)
+        if sa == NULL:
+            return NULL
+        if (sa != <void *>TOMBSTONE and load_u64(&table.buckets[i].tag, ATOMIC_RELAXED) == tag
+                and memcmp((<SaOut *>sa).peer_hit, peer_hit, 16) == 0
+                and memcmp((<SaOut *>sa).local_hit, local_hit, 16) == 0):
+            return <SaOut *>sa
+        i = (i + 1) & table.mask
+
+
+cdef inline SaOut *find_out_by_lsi(SaIndex *index, const uint8_t *lsi) noexcept nogil:
+    """The outbound SA towards a peer's LSI (4 octets), or NULL."""
+    cdef uint64_t tag = tag_of_lsi(index, lsi)
+    cdef Table *table = <Table *>load_pointer(<void **>&index.out_by_lsi, ATOMIC_ACQUIRE)
+    cdef uint64_t i = tag & table.mask
+    cdef void *sa
+    while True:
+        sa = load_pointer(&table.buckets[i].sa, ATOMIC_ACQUIRE)
+        if sa == NULL:
+            return NULL
+        if (sa != <void *>TOMBSTONE and load_u64(&table.buckets[i].tag, ATOMIC_RELAXED) == tag
+                and memcmp((<SaOut *>sa).peer_lsi, lsi, 4) == 0):
+            return <SaOut *>sa
+        i = (i + 1) & table.mask
+
+
+cdef class SaTables:
+    cdef SaIndex *index
+    cdef RetiredList retired
+
+    cdef int make_room(self, Table **place) except -1
+    cdef void switch_out(self, SaOut *sa) noexcept
+    cdef void release_out(self, SaOut *sa) noexcept
+    cdef SaOut *out_of_spi(self, uint32_t spi, const uint8_t *local, const uint8_t *peer) noexcept

@@ -1,0 +1,44 @@
+from typing import TypeAlias, final
+
+_SaRow: TypeAlias = tuple[int, int, int, int, int, int, bytes, bytes]
+
+@final
+class SaTables:
+    def __new__(cls) -> SaTables: ...
+    def install_in(
+        self,
+        spi: int,
+        suite: int,
+        encryption_key: bytes,
+        authentication_key: bytes,
+        local_hit: bytes,
+        peer_hit: bytes,
+        local_lsi: bytes,
+        peer_lsi: bytes,
+    ) -> None: ...
+    def install_out(
+        self,
+        spi: int,
+        suite: int,
+        encryption_key: bytes,
+        authentication_key: bytes,
+        local_hit: bytes,
+        peer_hit: bytes,
+        local_lsi: bytes,
+        peer_lsi: bytes,
+        *,
+        family: int,
+        source: bytes,
+        destination: bytes,
+        udp: bool,
+        source_port: int,
+        destination_port: int,
+        sequence: int = 0,
+    ) -> None: ...
+    def remove_in(self, spi: int) -> bool: ...
+    def remove_out(self, spi: int, local_hit: bytes = b"", peer_hit: bytes = b"") -> bool: ...
+    def statistics(self) -> list[_SaRow]: ...
+    def reclaim(self) -> int: ...
+    def has_in(self, spi: int) -> bool: ...
+    def out_spi(self, local_hit: bytes, peer_hit: bytes) -> int | None: ...
+    def out_spi_by_lsi(self, peer_lsi: bytes) -> int | None: ...

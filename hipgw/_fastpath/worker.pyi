@@ -1,0 +1,69 @@
+from typing import Any, Final, final
+
+from hipgw._fastpath.tables import SaTables, _SaRow
+
+PUNT_CONTROL: Final[int]
+PUNT_NO_SA: Final[int]
+PUNT_FIRST_ESP: Final[int]
+PUNT_FAMILY: Final[int]
+PUNT_EXPIRE: Final[int]
+
+@final
+class DataPath:
+    def __new__(
+        cls,
+        *,
+        tun_fd: int,
+        udp4_fd: int = -1,
+        udp6_fd: int = -1,
+        raw4_fd: int = -1,
+        raw6_fd: int = -1,
+        slot_octets: int = 2304,
+        batch: int = 256,
+        punt_octets: int = 4194304,
+    ) -> DataPath: ...
+    @property
+    def tables(self) -> SaTables: ...
+    @property
+    def punt_fd(self) -> int: ...
+    def install_in(
+        self,
+        spi: int,
+        suite: int,
+        encryption_key: bytes,
+        authentication_key: bytes,
+        local_hit: bytes,
+        peer_hit: bytes,
+        local_lsi: bytes,
+        peer_lsi: bytes,
+    ) -> None: ...
+    def install_out(
+        self,
+        spi: int,
+        suite: int,
+        encryption_key: bytes,
+        authentication_key: bytes,
+        local_hit: bytes,
+        peer_hit: bytes,
+        local_lsi: bytes,
+        peer_lsi: bytes,
+        *,
+        family: int,
+        source: bytes,
+        destination: bytes,
+        udp: bool,
+        source_port: int,
+        destination_port: int,
+        sequence: int = 0,
+    ) -> None: ...
+    def remove_in(self, spi: int) -> bool: ...
+    def remove_out(self, spi: int, local_hit: bytes = b"", peer_hit: bytes = b"") -> bool: ...
+    def sa_statistics(self) -> list[_SaRow]: ...
+    def run_outbound(self) -> None: ...
+    def run_inbound(self) -> None: ...
+    def stop(self) -> None: ...
+    def take_punts(self, limit: int = 64) -> list[tuple[int, bytes, tuple[Any, ...]]]: ...
+    def inject_outbound(self, packet: bytes) -> bool: ...
+    def deliver_inbound(self, packet: bytes, family: int, spi: int) -> bool: ...
+    def set_port_family(self, protocol: int, port: int, family: int) -> None: ...
+    def counters(self) -> dict[str, int]: ...

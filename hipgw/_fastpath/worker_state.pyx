@@ -1,0 +1,136 @@
+"""What both workers share: their state, how they wait, punt and count."""
+
+from __future__ import annotations
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from hipgw._fastpath.batch_io cimport SOCKETS
+from hipgw._fastpath.c.events cimport (
+    CLOCK_MONOTONIC,
+    EFD_CLOEXEC,
+    EFD_NONBLOCK,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLLIN,
+    POLLIN,
+    clock_gettime,
+    close,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    eventfd,
+    poll,
+    pollfd,
+    read,
+    timespec,
+    write,
+)
+from hipgw._fastpath.descriptor cimport DROP
+from hipgw._fastpath.rings cimport ring_free, ring_init, ring_push
+
+PATH_NAMES = (
+    "tun_rx",
+    "esp_tx",
+    "net_rx",
+    "esp_rx",
+    "tun_tx",
+    "punt_control",
+    "punt_no_sa",
+    "punt_family",
+    "read_trouble",
+)
+if len(PATH_NAMES) != P_COUNT:
+    raise ImportError("worker_state.pyx and worker_state.pxd differ: one name a path counter")
+
+
+cdef WorkerState *new_worker(
+        SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots, uint64_t ring_octets,
+        bint injects) noexcept:
+    cdef WorkerState *w = <WorkerState *>calloc(1, sizeof(WorkerState))
+    if w == NULL:
+        return NULL
+    w.index = index
+    w.flows = flows
+    w.tun_fd = w.punt_fd = -1
+    for i in range(SOCKETS):
+        w.sockets[i] = -1
+    w.arena.slot_octets = slot_octets
+    w.arena.slots = slots
+    w.arena.octets = <uint8_t *>calloc(slots, slot_octets)
+    w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+    w.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+    if (w.arena.octets == NULL or w.epoll_fd < 0 or w.wake_fd < 0
+            or ring_init(&w.punts, ring_octets) != 0
+            or (injects and ring_init(&w.inject, ring_octets) != 0)
+            or watch(w, w.wake_fd) != 0):
+        free_worker(w)
+        return NULL
+    return w
+
+
+cdef void free_worker(WorkerState *w) noexcept:
+    if w == NULL:
+        return
+    if w.epoll_fd >= 0:
+        close(w.epoll_fd)
+    if w.wake_fd >= 0:
+        close(w.wake_fd)
+    ring_free(&w.punts)
+    ring_free(&w.inject)
+    if w.arena.octets != NULL:      # inner packets have passed through it
+        memset(w.arena.octets, 0, <size_t>w.arena.slots * w.arena.slot_octets)
+    free(w.arena.octets)
+    free(w)
+
+
+cdef int watch(WorkerState *w, int fd) noexcept nogil:
+    cdef epoll_event event
+    memset(&event, 0, sizeof(epoll_event))
+    event.events = EPOLLIN
+    event.data.fd = fd
+    return epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, fd, &event)
+
+
+cdef void quench(int event_fd) noexcept nogil:
+    cdef uint64_t count
+    read(event_fd, &count, 8)
+
+
+cdef void signal_event(int event_fd) noexcept nogil:
+    cdef uint64_t one = 1
+    write(event_fd, &one, 8)        # fails only when it is readable already
+
+
+cdef bint push_punt(
+        WorkerState *w, Record *head, const uint8_t *octets, uint32_t length) noexcept nogil:
+    if not ring_push(&w.punts, head, octets, length):
+        return False
+    w.has_punted = True
+    return True
+
+
+cdef void settle_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if w.desc[i].verdict == DROP:
+            w.reasons[w.desc[i].reason] += 1
+    if w.has_punted:
+        w.has_punted = False
+        signal_event(w.punt_fd)
+
+
+cdef void back_off(WorkerState *w) noexcept nogil:
+    cdef pollfd asked
+    asked.fd = w.wake_fd
+    asked.events = POLLIN
+    asked.revents = 0
+    poll(&asked, 1, BACK_OFF_MS)
+
+
+cdef uint64_t now_ns() noexcept nogil:
+    """CLOCK_MONOTONIC, once a batch."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec

@@ -1,0 +1,44 @@
+"""Where security associations live: what every backend can do.
+
+The engine decides, the daemon asks, a backend carries: user space (`user`), the kernel, or memory
+for tests (`memory`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hipgw.values import Direction, Hit, SaStatistics, SecurityAssociation, Spi
+
+
+class Backend(Protocol):
+    """A home of security associations."""
+
+    def install(self, sa: SecurityAssociation) -> None:
+        """Make an SA work at once.
+
+        An outbound SA takes the place of the one before it between the same two HITs; inbound
+        ones live side by side until removed (make before break).
+
+        Raises:
+            LocalProtocolError: an SA that cannot be carried; the message holds no key octets.
+        """
+
+    def remove(
+        self,
+        direction: Direction,
+        spi: Spi,
+        local_hit: Hit | None = None,
+        peer_hit: Hit | None = None,
+    ) -> bool:
+        """Take an SA away; False when there is none.
+
+        Outbound SPIs are the peers' choice, and two peers may choose the same: then the HITs say
+        which SA is meant.
+        """
+
+    def statistics(self) -> list[SaStatistics]:
+        """Counters of each SA that is installed."""
+
+    def close(self) -> None:
+        """Remove every SA and stop carrying packets; harmless twice."""
