@@ -1,0 +1,378 @@
+"""Puts the daemon together, runs it, and takes it apart again.
+
+Order of the start: what may be refused without a trace (lock, keys, descriptors), then the drop of
+privileges, then threads, then the network, last the control socket: whoever can ask it finds a
+daemon that is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from hipgw._fastpath.worker import DataPath
+from hipgw.daemon import privileges
+from hipgw.daemon.config import Config, changed_keys, load_config
+from hipgw.daemon.control import ControlServer
+from hipgw.daemon.control_methods import ControlMethods
+from hipgw.daemon.devices import Devices, descriptor_of, open_devices, slot_octets
+from hipgw.daemon.engine_config import endpoint_config
+from hipgw.daemon.engine_loop import EngineLoop
+from hipgw.daemon.first_packets import FirstPackets
+from hipgw.daemon.gateway import Gateway, HostFacts
+from hipgw.daemon.hip_sockets import HipSockets
+from hipgw.daemon.housekeeping import Housekeeping
+from hipgw.daemon.instance_lock import InstanceLock
+from hipgw.daemon.keys import NamedIdentity, load_identities
+from hipgw.daemon.logs import RateLimitedLog, set_level
+from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.ports import PortFamilies
+from hipgw.daemon.readiness import notify
+from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.state_files import clear_leftovers, make_directory
+from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
+from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
+from hipgw.daemon.workers import Workers
+from hipgw.dataplane.user import UserBackend
+from hipgw.errors import ConfigError
+from hipgw.policy import interface_mtus
+from hipgw.proto import Endpoint, State
+from hipgw.resolve import HostsFiles, Resolver
+from hipgw.values import Encapsulation
+
+MTU_LOOK_UPS: Final = 256
+"""Peers whose path is looked at for the MTU; each takes some microseconds."""
+CLOSE_S: Final = 1.0
+"""How long the stop waits for answers to its CLOSEs."""
+FIRST_R1_S: Final = 2.0
+SOCKET_DIRECTORY_MODE: Final = 0o755
+STATE_DIRECTORY_MODE: Final = 0o700
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One run of the daemon."""
+
+    def __init__(self, config: Config, config_file: FilePath | None) -> None:
+        self._config = config
+        self._config_file = config_file
+        self._stack = ExitStack()
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._failure = ""
+        self._is_ready = False
+        self._limited = RateLimitedLog(log)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._gateway: Gateway | None = None
+        self._control: ControlServer | None = None
+
+    def stop(self) -> None:
+        """Ask for the end; safe to call more than once."""
+        self._stopped.set()
+
+    def fail(self, sentence: str) -> None:
+        """End because something broke."""
+        self._failure = self._failure or sentence
+        self._stopped.set()
+
+    async def run(self) -> str:
+        """Start, wait for `stop`, take everything down.
+
+        Returns:
+            "" after a stop that was asked for, else why it ended.
+
+        Raises:
+            ConfigError, HostError: the start was refused; nothing is left behind.
+        """
+        started_s = self._loop.time()
+        self._loop.set_exception_handler(self._on_loop_error)
+        try:
+            gateway = await self._start(started_s)
+            took_ms = round((self._loop.time() - started_s) * 1000)
+            self._is_ready = True
+            gc.freeze()
+            gc.enable()
+            log.info("ready", extra={"hit": gateway.facts.hits[0], "took_ms": took_ms})
+            notify("READY=1")
+            await self._stopped.wait()
+            notify("STOPPING=1")
+        finally:
+            await self._take_down()
+        return self._failure
+
+    def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback raised: a bug, which must neither end the daemon nor fill its log."""
+        error = context.get("exception")
+        self._limited.log(
+            logging.ERROR,
+            "loop callback failed",
+            reason=context.get("message", ""),
+            error=f"{type(error).__name__}: {error}",
+        )
+
+    # --- start ---
+
+    async def _start(self, started_s: float) -> Gateway:
+        config = self._config
+        self._prepare_directories()
+        lock = InstanceLock(config.control.socket)
+        if lock.acquire():
+            log.info("leftovers of a killed daemon cleared", extra={"file": config.control.socket})
+        self._stack.callback(lock.release)
+        identities = load_identities(config.identity.directory, config.identity.default)
+        resolver = Resolver(
+            config.known_peers(), HostsFiles(config.hosts.files, config.network.lsi_prefix)
+        )
+        resolver.refresh()
+        mtu_octets, lsi_mtu_octets = self._mtus(resolver)
+        devices = open_devices(
+            self._stack,
+            interface=config.network.interface,
+            mtu_octets=mtu_octets,
+            udp_port=config.network.udp_port,
+        )
+        self._drop_privileges()
+        lsis = LsiRegistry(
+            config.network.lsi_prefix,
+            config.state.directory,
+            resolver,
+            lambda hit: self._gateway is not None and self._gateway.sas.has_peer(hit),
+        )
+        own_lsis = lsis.start([entry.identity.hit for entry in identities])
+        facts = HostFacts(
+            config.host.name or socket.gethostname(),
+            tuple(identities),
+            own_lsis,
+            mtu_octets,
+            lsi_mtu_octets,
+            started_s,
+        )
+        gateway = self._assemble(facts, identities, resolver, lsis, devices)
+        self._gateway = gateway
+        self._configure_interface(facts)
+        await self._first_r1s(gateway)
+        await self._open_control(gateway)
+        return gateway
+
+    def _prepare_directories(self) -> None:
+        config = self._config
+        make_directory(config.control.socket.parent, SOCKET_DIRECTORY_MODE, "[control] socket")
+        make_directory(config.state.directory, STATE_DIRECTORY_MODE, "[state] directory")
+        clear_leftovers(config.state.directory)
+
+    def _drop_privileges(self) -> None:
+        name = self._config.host.user
+        if not name:
+            return
+        # The new user need not be able to read where Python keeps its modules.
+        import hipgw.netlink.links  # noqa: F401, PLC0415
+
+        uid, gid = privileges.user_ids(name)
+        state = self._config.state.directory
+        for path in (self._config.control.socket.parent, state, *state.iterdir()):
+            os.chown(path, uid, gid)
+        privileges.drop_to_user(name)
+
+    def _mtus(self, resolver: Resolver) -> tuple[int, int]:
+        """MTU of hip0 and of its LSI route: what the operator says, or computed."""
+        configured = self._config.network.mtu
+        if configured is not None:
+            return configured, configured - 20
+        routes = [
+            route_to(locator)
+            for hit in resolver.known_hits()[:MTU_LOOK_UPS]
+            for locator in resolver.locators_of(hit)
+        ]
+        known = [route.mtu_octets for route in routes if route is not None]
+        # What a peer starts may come in either encapsulation, so both must fit.
+        return interface_mtus(
+            min(known, default=DEFAULT_MTU_OCTETS), self._config.hip.esp_suites, Encapsulation
+        )
+
+    def _assemble(
+        self,
+        facts: HostFacts,
+        identities: Sequence[NamedIdentity],
+        resolver: Resolver,
+        lsis: LsiRegistry,
+        devices: Devices,
+    ) -> Gateway:
+        config = self._config
+        counter = R1CounterFile(config.state.directory)
+        keeper = StateKeeper(counter, lsis)
+        self._stack.callback(keeper.save)
+        sockets = HipSockets(devices.hip, devices.udp, config.network.udp_port)
+        paths = Paths(resolver, sockets, config.network.encapsulation, config.network.lsi_prefix)
+        data_path = DataPath(
+            tun_fd=devices.tun.fd,
+            udp4_fd=descriptor_of(devices.udp, 4),
+            udp6_fd=descriptor_of(devices.udp, 6),
+            raw4_fd=descriptor_of(devices.esp, 4),
+            raw6_fd=descriptor_of(devices.esp, 6),
+            slot_octets=slot_octets(max(facts.mtu_octets, largest_link_mtu())),
+        )
+        backend = UserBackend(data_path)
+        self._stack.callback(backend.close)
+        queue = FirstPackets(
+            peer_packets=config.network.queue_packets,
+            peer_octets=config.network.queue_octets,
+            total_octets=config.network.queue_total_octets,
+        )
+        sas = SaHome(backend, lsis, self._loop.time, config.lab.export_keys)
+        gateway = Gateway(
+            config,
+            facts,
+            resolver=resolver,
+            lsis=lsis,
+            sockets=sockets,
+            sas=sas,
+            queue=queue,
+            paths=paths,
+            store_r1_counter=keeper.store_r1_counter,
+            data_counters=data_path.counters,
+        )
+        endpoint = Endpoint(
+            [entry.identity for entry in identities],
+            endpoint_config(config, counter.stored),
+            os.urandom,
+            self._loop.time(),
+        )
+        gateway.engine = EngineLoop(endpoint, gateway, self._loop)
+        self._stack.callback(gateway.engine.close)
+        gateway.traffic = Traffic(
+            data_path,
+            gateway.engine,
+            sas=sas,
+            queue=queue,
+            lsis=lsis,
+            resolver=resolver,
+            paths=paths,
+            ports=PortFamilies(facts.hits, facts.own_lsis),
+            own_hits=facts.hits,
+            udp_port=config.network.udp_port,
+        )
+        self._start_workers(data_path)
+        self._listen(gateway, sockets, data_path)
+        self._tasks += [
+            self._loop.create_task(keeper.run()),
+            self._loop.create_task(Housekeeping(gateway, keeper).run()),
+        ]
+        gateway.engine.apply()
+        return gateway
+
+    def _start_workers(self, data_path: DataPath) -> None:
+        workers = Workers(
+            {"hipgw-out": data_path.run_outbound, "hipgw-in": data_path.run_inbound},
+            data_path.stop,
+            self._loop,
+            self.fail,
+        )
+        workers.start()
+
+        def stop() -> None:
+            if not workers.stop():
+                log.error("a worker did not stop in time")
+
+        self._stack.callback(stop)
+
+    def _listen(self, gateway: Gateway, sockets: HipSockets, data_path: DataPath) -> None:
+        """Packets and punts wake the loop."""
+
+        def on_packet(family: int) -> Callable[[], None]:
+            def read() -> None:
+                sockets.receive(
+                    family,
+                    lambda payload, path: gateway.engine.step(
+                        lambda now: gateway.engine.endpoint.receive_datagram(payload, path, now)
+                    ),
+                )
+
+            return read
+
+        for family, descriptor in sockets.descriptors().items():
+            self._loop.add_reader(descriptor, on_packet(family))
+            self._stack.callback(self._loop.remove_reader, descriptor)
+        self._loop.add_reader(data_path.punt_fd, gateway.traffic.take_punts)
+        self._stack.callback(self._loop.remove_reader, data_path.punt_fd)
+
+    def _configure_interface(self, facts: HostFacts) -> None:
+        # This import takes 0.15 s, and nothing before this point needs it.
+        from hipgw.netlink.links import configure_interface  # noqa: PLC0415
+
+        configure_interface(
+            self._config.network.interface,
+            hits=facts.hits,
+            lsis=facts.own_lsis,
+            mtu=facts.mtu_octets,
+            lsi_prefix=str(self._config.network.lsi_prefix),
+            lsi_mtu=facts.lsi_mtu_octets,
+        )
+
+    async def _first_r1s(self, gateway: Gateway) -> None:
+        """Wait until the first R1s are made: an I1 before them would go unanswered."""
+        deadline = self._loop.time() + FIRST_R1_S
+        while gateway.engine.jobs_running and self._loop.time() < deadline:
+            await asyncio.sleep(0.002)
+
+    async def _open_control(self, gateway: Gateway) -> None:
+        options = self._config.control
+        group = privileges.group_id(options.group) if options.group else None
+        self._control = ControlServer(options.socket, ControlMethods(gateway).table(), group)
+        await self._control.start()
+
+    # --- reload ---
+
+    def reload(self) -> None:
+        """Read the configuration again and take over what can change in a running daemon."""
+        gateway = self._gateway
+        if self._config_file is None or gateway is None:
+            return
+        notify("RELOADING=1")
+        try:
+            config = load_config(self._config_file)
+        except ConfigError as error:
+            log.warning("configuration not taken", extra={"reason": error})
+        else:
+            live, fixed = changed_keys(gateway.config, config)
+            set_level(config.log.level)
+            gateway.resolver.set_peers(config.known_peers())
+            gateway.lsis.apply_fixed()
+            gateway.config = replace(gateway.config, peers=config.peers, log=config.log)
+            log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
+            if fixed:
+                log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})
+        notify("READY=1")
+
+    # --- end ---
+
+    async def _take_down(self) -> None:
+        if self._control is not None:
+            await self._control.close()
+        if self._gateway is not None:
+            await self._say_goodbye(self._gateway)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stack.close()
+        if self._is_ready:
+            log.info("stopped")
+
+    async def _say_goodbye(self, gateway: Gateway) -> None:
+        """CLOSE to every peer, and a moment for their answers (RFC 7401 section 6.14)."""
+        gateway.close_all()
+        deadline = self._loop.time() + CLOSE_S
+        while self._loop.time() < deadline:
+            views = gateway.engine.endpoint.associations()
+            if not any(view.state is State.CLOSING for view in views):
+                return
+            await asyncio.sleep(0.02)

@@ -1,0 +1,297 @@
+"""The configuration: one frozen dataclass per TOML table, one field per key.
+
+`conf/hipgw.toml` documents every key and holds every default; a test keeps the two equal.
+"""
+
+# ruff: noqa: RUF009 - option() and required() are dataclasses.field() with metadata
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from hipgw.daemon import config_readers as read
+from hipgw.daemon.strict_toml import (
+    Troubles,
+    load_toml,
+    option,
+    read_table,
+    required,
+    unknown_message,
+)
+from hipgw.resolve import Peer
+from hipgw.values import (
+    HIP_UDP_PORT,
+    Address,
+    DhGroup,
+    Encapsulation,
+    EspSuite,
+    HipCipher,
+    Hit,
+    Lsi,
+)
+
+USER_NAME: Final = read.matching(read.HOST_NAME, "a user or group name", may_be_empty=True)
+SUITES_MOST: Final = 6
+"""RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
+PORT: Final = read.whole_number(1, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """`[host]`: this machine."""
+
+    name: str = option("", read.matching(read.HOST_NAME, "a host name", may_be_empty=True))
+    user: str = option("", USER_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityOptions:
+    """`[identity]`: who this host is."""
+
+    directory: FilePath = option(FilePath("/etc/hip/keys"), read.absolute_path)
+    default: str = option(
+        "ecdsa-p256", read.matching(read.FILE_NAME, "the name of a key file without .pem")
+    )
+    domain_identifier: str = option(
+        "", read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """`[network]`: interface and transport."""
+
+    interface: str = option(
+        "hip0", read.matching(read.INTERFACE_NAME, "an interface name of 1 to 15 letters")
+    )
+    mtu: int | None = option(None, read.mtu)
+    """None: computed from the underlay."""
+    encapsulation: Encapsulation = option(Encapsulation.RAW, read.one_of(read.ENCAPSULATIONS))
+    udp_port: int = option(HIP_UDP_PORT, PORT)
+    lsi_prefix: IPv4Network = option(IPv4Network("1.0.0.0/8"), read.lsi_prefix)
+    queue_packets: int = option(64, read.whole_number(1, 4096, "packets"))
+    queue_octets: int = option(262_144, read.whole_number(2048, 64 * 1024 * 1024, "octets"))
+    queue_total_octets: int = option(
+        8 * 1024 * 1024, read.whole_number(2048, 1024 * 1024 * 1024, "octets")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HipOptions:
+    """`[hip]`: what the base exchange offers and accepts."""
+
+    dh_groups: tuple[DhGroup, ...] = option(
+        (
+            DhGroup.NIST_P256,
+            DhGroup.NIST_P384,
+            DhGroup.NIST_P521,
+            DhGroup.MODP_3072,
+            DhGroup.MODP_1536,
+        ),
+        read.several(read.one_of(read.DH_GROUPS), least=1),
+    )
+    ciphers: tuple[HipCipher, ...] = option(
+        (HipCipher.AES_128_CBC, HipCipher.AES_256_CBC),
+        read.several(read.one_of(read.CIPHERS), least=1, most=SUITES_MOST),
+    )
+    esp_suites: tuple[EspSuite, ...] = option(
+        (
+            EspSuite.AES_GCM_16,
+            EspSuite.AES_128_CBC_HMAC_SHA256,
+            EspSuite.AES_256_CBC_HMAC_SHA256,
+        ),
+        read.several(read.one_of(read.ESP_SUITES), least=1, most=SUITES_MOST),
+    )
+    puzzle_k: int = option(0, read.whole_number(0, 28, "bits"))
+    puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"))
+    answer_opportunistic: bool = option(False, read.flag)
+    unused_association_lifetime_s: float = option(
+        900.0, read.number(0, 7 * 86400, "seconds, 0 for ever")
+    )
+    associations_limit: int = option(100_000, read.whole_number(1, 10_000_000, "associations"))
+    half_open_limit: int = option(256, read.whole_number(1, 1_000_000, "exchanges"))
+    r1_per_second: float = option(5000.0, read.number(1, 1e7, "packets per second"))
+    r1_per_source_per_second: float = option(20.0, read.number(1, 1e7, "packets per second"))
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """`[control]`: the socket that `hipgw status` and the others ask."""
+
+    socket: FilePath = option(FilePath("/run/hipgw/hipgw.sock"), read.absolute_path)
+    group: str = option("", USER_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class HostsOptions:
+    """`[hosts]`: where names, HITs, LSIs and IP addresses are looked up."""
+
+    files: tuple[FilePath, ...] = option(
+        (FilePath("/etc/hip/hosts"), FilePath("/etc/hosts")), read.several(read.absolute_path)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StateOptions:
+    """`[state]`: what outlives the daemon."""
+
+    directory: FilePath = option(FilePath("/var/lib/hipgw"), read.absolute_path)
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """`[log]`: to standard error."""
+
+    level: str = option("info", read.one_of(read.LOG_LEVELS), reloadable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LabOptions:
+    """`[lab]`: for test networks only."""
+
+    enabled: bool = option(False, read.flag)
+    export_keys: FilePath | None = option(None, read.optional_path)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOptions:
+    """One `[[peer]]`."""
+
+    hit: Hit = required(read.hit)
+    name: str = option(
+        "", read.matching(read.HOST_NAME, "a host name", may_be_empty=True), reloadable=True
+    )
+    lsi: Lsi | None = option(None, read.lsi, reloadable=True)
+    addresses: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
+    encapsulation: Encapsulation | None = option(
+        None, read.one_of(read.ENCAPSULATIONS), reloadable=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the operator can say; every field has a default that works."""
+
+    host: HostOptions = field(default_factory=HostOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    hip: HipOptions = field(default_factory=HipOptions)
+    control: ControlOptions = field(default_factory=ControlOptions)
+    hosts: HostsOptions = field(default_factory=HostsOptions)
+    state: StateOptions = field(default_factory=StateOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    lab: LabOptions = field(default_factory=LabOptions)
+    peers: tuple[PeerOptions, ...] = ()
+
+    def known_peers(self) -> tuple[Peer, ...]:
+        """The `[[peer]]` tables as the resolver takes them."""
+        return tuple(
+            Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation)
+            for peer in self.peers
+        )
+
+
+TABLES: Final[Mapping[str, type]] = {
+    "host": HostOptions,
+    "identity": IdentityOptions,
+    "network": NetworkOptions,
+    "hip": HipOptions,
+    "control": ControlOptions,
+    "hosts": HostsOptions,
+    "state": StateOptions,
+    "log": LogOptions,
+    "lab": LabOptions,
+}
+
+
+def load_config(file: FilePath) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: names file, line, key and what was expected; when several things are wrong,
+            its message has a line for each.
+    """
+    document, troubles = load_toml(file)
+    tables: dict[str, Any] = {}
+    peers: list[tuple[int, PeerOptions]] = []
+    for name, content in document.items():
+        if name in TABLES:
+            tables[name] = read_table(TABLES[name], content, (name,), troubles)
+        elif name == "peer":
+            peers = _read_peers(content, troubles)
+        else:
+            troubles.add((name,), unknown_message(name, [*TABLES, "peer"]))
+    network = tables.get("network") or NetworkOptions()
+    _check_peers(peers, network.lsi_prefix, troubles)
+    _check_combinations(tables, troubles)
+    troubles.raise_if_any()
+    return Config(**tables, peers=tuple(peer for _, peer in peers))
+
+
+def _read_peers(content: object, troubles: Troubles) -> list[tuple[int, PeerOptions]]:
+    if not isinstance(content, list):
+        troubles.add(("peer",), "expected an array of tables: write [[peer]], not [peer]")
+        return []
+    found = []
+    for index, table in enumerate(content):
+        peer = read_table(PeerOptions, table, ("peer", index), troubles)
+        if peer is not None:
+            found.append((index, peer))
+    return found
+
+
+def _check_peers(
+    peers: Sequence[tuple[int, PeerOptions]], prefix: IPv4Network, troubles: Troubles
+) -> None:
+    """No HIT, LSI or name twice, and LSIs inside the prefix."""
+    seen: dict[tuple[str, object], int] = {}
+    for index, peer in peers:
+        values = {"hit": peer.hit, "lsi": peer.lsi, "name": peer.name.lower() or None}
+        for key, value in values.items():
+            if value is None:
+                continue
+            first = seen.setdefault((key, value), index)
+            if first != index:
+                troubles.add(
+                    ("peer", index, key), f"{value} is that of peer[{first}]: expected another one"
+                )
+        if peer.lsi is not None:
+            address = IPv4Address(peer.lsi.packed)
+            edges = {prefix.network_address, prefix.broadcast_address}
+            if address not in prefix or address in edges:
+                troubles.add(
+                    ("peer", index, "lsi"),
+                    f"expected a host address of [network] lsi_prefix {prefix}, found {peer.lsi}",
+                )
+
+
+def _check_combinations(tables: Mapping[str, Any], troubles: Troubles) -> None:
+    lab = tables.get("lab")
+    if lab is not None and lab.export_keys is not None and not lab.enabled:
+        troubles.add(
+            ("lab", "export_keys"), "writes secret keys: expected [lab] enabled = true with it"
+        )
+    hip = tables.get("hip")
+    if hip is not None and hip.puzzle_k > hip.puzzle_k_limit:
+        troubles.add(
+            ("hip", "puzzle_k"), f"expected at most puzzle_k_limit, which is {hip.puzzle_k_limit}"
+        )
+
+
+def changed_keys(old: Config, new: Config) -> tuple[list[str], list[str]]:
+    """What differs between two configurations.
+
+    Returns:
+        (keys that a reload takes over, keys that need a restart), as "table.key"; all of
+        `[[peer]]` is one reloadable key.
+    """
+    live: list[str] = ["peer"] if old.peers != new.peers else []
+    fixed: list[str] = []
+    for table, kind in TABLES.items():
+        for key in fields(kind):
+            if getattr(getattr(old, table), key.name) != getattr(getattr(new, table), key.name):
+                (live if key.metadata["reloadable"] else fixed).append(f"{table}.{key.name}")
+    return live, fixed

@@ -1,0 +1,205 @@
+"""Readers of single configuration values: TOML value in, Python value out.
+
+Each raises OptionError, a ValueError, with what was expected and what was found; `strict_toml` adds
+file, line and key.  A `bool` is no integer here, although Python thinks so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from pathlib import Path as FilePath
+from typing import Any, Final, TypeVar
+
+from hipgw.daemon.strict_toml import OptionError, Reader, spell_type
+from hipgw.resolve import parse_locator
+from hipgw.values import Address, DhGroup, Encapsulation, EspSuite, HipCipher, Hit, Lsi
+
+T = TypeVar("T")
+
+INTERFACE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+"""Linux IFNAMSIZ is 16 octets with the final zero."""
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@-]{0,253}[A-Za-z0-9_])?")
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+DH_GROUPS: Final = {
+    "p256": DhGroup.NIST_P256,
+    "p384": DhGroup.NIST_P384,
+    "p521": DhGroup.NIST_P521,
+    "modp-3072": DhGroup.MODP_3072,
+    "modp-2048": DhGroup.MODP_2048,
+    "modp-1536": DhGroup.MODP_1536,
+}
+CIPHERS: Final = {"aes-128-cbc": HipCipher.AES_128_CBC, "aes-256-cbc": HipCipher.AES_256_CBC}
+ESP_SUITES: Final = {
+    "aes-128-gcm-16": EspSuite.AES_GCM_16,
+    "aes-128-cbc-hmac-sha256": EspSuite.AES_128_CBC_HMAC_SHA256,
+    "aes-256-cbc-hmac-sha256": EspSuite.AES_256_CBC_HMAC_SHA256,
+    "null-hmac-sha256": EspSuite.NULL_HMAC_SHA256,
+}
+ENCAPSULATIONS: Final = {"raw": Encapsulation.RAW, "udp": Encapsulation.UDP}
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def _expected(wanted: str, value: object) -> OptionError:
+    is_short = isinstance(value, int | float) or (isinstance(value, str) and len(value) < 80)
+    found = repr(value) if is_short and not isinstance(value, bool) else spell_type(value)
+    return OptionError(f"expected {wanted}, found {found}")
+
+
+def text(value: object) -> str:
+    """Any string without control characters."""
+    if not isinstance(value, str):
+        raise _expected("a string", value)
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise OptionError("expected a string without control characters")
+    return value
+
+
+def matching(pattern: re.Pattern[str], wanted: str, *, may_be_empty: bool = False) -> Reader:
+    """A string of a certain form; `wanted` describes it to the operator."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise _expected(f"a string: {wanted}", value)
+        if (value or not may_be_empty) and not pattern.fullmatch(value):
+            raise _expected(wanted, value)
+        return value
+
+    return read
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _expected("true or false", value)
+    return value
+
+
+def whole_number(least: int, most: int, unit: str = "") -> Reader:
+    """An integer of a range; the unit is for the message."""
+    wanted = f"an integer from {least} to {most}" + (f" {unit}" if unit else "")
+
+    def read(value: object) -> int:
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if not isinstance(value, int) or not is_integer or not least <= value <= most:
+            raise _expected(wanted, value)
+        return value
+
+    return read
+
+
+def number(least: float, most: float, unit: str = "") -> Reader:
+    """An integer or a float of a range."""
+    wanted = f"a number from {least:g} to {most:g}" + (f" {unit}" if unit else "")
+
+    def read(value: object) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not isinstance(value, int | float) or not is_number or not least <= value <= most:
+            raise _expected(wanted, value)
+        return float(value)
+
+    return read
+
+
+def one_of(words: Mapping[str, T] | tuple[str, ...]) -> Callable[[object], Any]:
+    """One of some words; a mapping gives the value of each."""
+    table = words if isinstance(words, Mapping) else {word: word for word in words}
+    wanted = ", ".join(repr(word) for word in table)
+
+    def read(value: object) -> Any:
+        if not isinstance(value, str) or value not in table:
+            raise _expected(f"one of {wanted}", value)
+        return table[value]
+
+    return read
+
+
+def several(item: Reader, *, least: int = 0, most: int | None = None) -> Reader:
+    """An array of distinct values, as a tuple."""
+
+    def read(value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _expected("an array", value)
+        items = []
+        for position, entry in enumerate(value):
+            try:
+                items.append(item(entry))
+            except ValueError as error:
+                raise OptionError(f"item {position + 1}: {error}") from error
+        if len(set(items)) != len(items):
+            raise OptionError("expected no value twice")
+        if len(items) < least or (most is not None and len(items) > most):
+            bounds = f"{least} to {most}" if most is not None else f"at least {least}"
+            raise OptionError(f"expected {bounds} items, found {len(items)}")
+        return tuple(items)
+
+    return read
+
+
+def absolute_path(value: object) -> FilePath:
+    """A path from the root."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise _expected("an absolute path", value)
+    return FilePath(value)
+
+
+def optional_path(value: object) -> FilePath | None:
+    """A path from the root, or "" for none."""
+    return None if value == "" else absolute_path(value)
+
+
+def mtu(value: object) -> int | None:
+    """Octets, or "auto"."""
+    if value == "auto":
+        return None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(value, int) or not is_integer or not 1280 <= value <= 65535:
+        raise _expected('"auto" or an integer from 1280 to 65535 octets', value)
+    return value
+
+
+def lsi_prefix(value: object) -> IPv4Network:
+    """An IPv4 network with room for some LSIs."""
+    wanted = 'an IPv4 network such as "1.0.0.0/8", prefix length 8 to 28'
+    if not isinstance(value, str) or "/" not in value:
+        raise _expected(wanted, value)
+    try:
+        network = IPv4Network(value)
+    except (AddressValueError, NetmaskValueError, ValueError) as error:
+        raise OptionError(f"expected {wanted}: {error}") from error
+    if not 8 <= network.prefixlen <= 28:
+        raise _expected(wanted, value)
+    return network
+
+
+def hit(value: object) -> Hit:
+    """A HIT in IPv6 text form."""
+    wanted = "a HIT (an IPv6 address of 2001:20::/28)"
+    if not isinstance(value, str):
+        raise _expected(wanted, value)
+    try:
+        parsed = Hit.parse(value)
+    except ValueError as error:
+        raise _expected(wanted, value) from error
+    if parsed.version != 2:
+        raise _expected(wanted, value)
+    return parsed
+
+
+def lsi(value: object) -> Lsi:
+    """An LSI as a dotted quad."""
+    if not isinstance(value, str):
+        raise _expected("an LSI (a dotted quad)", value)
+    try:
+        return Lsi.parse(value)
+    except ValueError as error:
+        raise _expected("an LSI (a dotted quad)", value) from error
+
+
+def locator(value: object) -> Address:
+    """An IP address at which a peer can be reached."""
+    if not isinstance(value, str):
+        raise _expected("an IP address", value)
+    return parse_locator(value)

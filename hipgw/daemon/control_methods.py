@@ -1,0 +1,299 @@
+"""What can be asked of the daemon; `hipgw` and `hipconf` are two ways of asking.
+
+Method: parameters -> result.  Those marked * change something: root only.
+
+    ping: -> {"pong": true}
+    version: -> {"version"}
+    status: -> host, interface, identity, listening, peers, health
+    peers, associations, sas, drops, hits: -> {"<method>": [...]}
+    doctor: -> {"checks": [{"name", "outcome", "detail", "remedy"}]}
+    connect*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
+    close*: target, or "all" -> {"closed": [HIT, ...]}
+    map_add*: hit, ip (address or host name), lsi (or null) -> {"hit", "ips", "lsi"}
+    map_get: target -> {"hit", "ips", "lsi", "names"}
+    hit_to_lsi: hit -> {"hit", "lsi"};  lsi_to_hit: lsi -> {"hit", "lsi"}
+
+A target is a HIT, an LSI, or a name of the configuration or a hosts file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import hipgw
+from hipgw.daemon import views
+from hipgw.daemon.control import Access, Method
+from hipgw.daemon.control_protocol import RefusedError, take_params
+from hipgw.daemon.gateway import Gateway
+from hipgw.policy import LsiConflictError
+from hipgw.proto import Established, Event, Failed, State
+from hipgw.resolve import parse_locator
+from hipgw.values import Address, Hit, Lsi
+
+WAIT_S: Final = 15.0
+WAIT_LIMIT_S: Final = 600.0
+LOOK_UP_S: Final = 5.0
+
+KEYED_STATES: Final = frozenset({str(State.R2_SENT), str(State.ESTABLISHED)})
+"""In R2-SENT the Responder has both SAs, and waits for the peer's first packet."""
+
+Params = Mapping[str, Any]
+
+
+class ControlMethods:
+    """The methods, bound to a running gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def table(self) -> dict[str, Method]:
+        """Method name -> what answers it."""
+        lists: dict[str, Callable[[], Any]] = {
+            "peers": lambda: views.peers_view(self._gateway, self._now()),
+            "associations": lambda: views.associations_view(self._gateway, self._now()),
+            "sas": lambda: views.sas_view(self._gateway, self._now()),
+            "drops": lambda: views.drops_view(self._gateway),
+            "hits": lambda: views.hits_view(self._gateway),
+        }
+        reads: dict[str, Callable[[Params], Awaitable[dict[str, Any]]]] = {
+            "ping": self._ping,
+            "version": self._version,
+            "status": self._status,
+            "doctor": self._doctor,
+            "map_get": self._map_get,
+            "hit_to_lsi": self._hit_to_lsi,
+            "lsi_to_hit": self._lsi_to_hit,
+        }
+        changes = {"connect": self._connect, "close": self._close, "map_add": self._map_add}
+        table = {name: Method(_lister(name, view)) for name, view in lists.items()}
+        table |= {name: Method(call) for name, call in reads.items()}
+        table |= {name: Method(call, Access.CHANGE) for name, call in changes.items()}
+        return table
+
+    def _now(self) -> float:
+        return self._gateway.engine.now()
+
+    async def _ping(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        return {"pong": True}
+
+    async def _version(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        return {"version": hipgw.__version__}
+
+    async def _status(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        return views.status_view(self._gateway, self._now())
+
+    async def _doctor(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        return {"checks": views.doctor_view(self._gateway)}
+
+    # --- associations ---
+
+    async def _connect(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, target=str, wait_s=float)
+        wait_s = float(given.get("wait_s", WAIT_S))
+        if not 0 <= wait_s <= WAIT_LIMIT_S:
+            raise RefusedError("bad_params", f"wait_s is {wait_s:g}", f"use 0 to {WAIT_LIMIT_S:g}")
+        peer = self._target(given)
+        gateway = self._gateway
+        started_s = self._now()
+        known = self._view_of(peer)
+        if known is None or known["state"] not in KEYED_STATES:
+            if known is not None and known["state"] == str(State.E_FAILED):
+                # The operator asks for another try now, not when the hold is over.
+                gateway.close_one(Hit.parse(known["local_hit"]), peer)
+            await self._exchange(peer, wait_s)
+            known = self._view_of(peer)
+        if known is None:
+            raise RefusedError("failed", f"the association with {peer} is gone again", "try again")
+        return {"peer": known, "took_s": round(self._now() - started_s, 6)}
+
+    async def _exchange(self, peer: Hit, wait_s: float) -> None:
+        """Begin a base exchange and wait for its end; RefusedError when it is not a good one."""
+        gateway = self._gateway
+
+        def is_end(event: Event) -> bool:
+            return isinstance(event, Established | Failed)
+
+        waiter = asyncio.ensure_future(gateway.event_for([peer], is_end, wait_s))
+        await asyncio.sleep(0)
+        if not gateway.traffic.want(None, peer):
+            waiter.cancel()
+            raise RefusedError(
+                "failed",
+                f"no way to {peer}: no address known, or no route to it",
+                "give its address: `hipconf daemon add map HIT IP`, [[peer]] or a hosts file",
+            )
+        event = await waiter
+        if event is None:
+            state = (self._view_of(peer) or {}).get("state", "UNASSOCIATED")
+            raise RefusedError(
+                "timeout",
+                f"no association with {peer} after {wait_s:g} seconds (state {state})",
+                "see whether the peer runs, its address is right, and no packet filter is between",
+            )
+        if isinstance(event, Failed):
+            raise RefusedError(
+                "failed",
+                f"base exchange with {peer} failed: {event.reason}",
+                "see `hipgw drops` here and at the peer",
+            )
+
+    async def _close(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, target=str)
+        gateway = self._gateway
+        if given.get("target") == "all":
+            return {"closed": [str(hit) for hit in gateway.close_all()]}
+        peer = self._target(given)
+        pairs = [
+            (view.local, view.peer)
+            for view in gateway.engine.endpoint.associations()
+            if view.peer == peer
+        ]
+        if not pairs:
+            raise RefusedError("not_found", f"no association with {peer}", "see `hipgw peers`")
+        for local, _ in pairs:
+            gateway.close_one(local, peer)
+        return {"closed": [str(peer)]}
+
+    def _view_of(self, peer: Hit) -> dict[str, Any] | None:
+        """The best association with a peer: an ESTABLISHED one if there is one."""
+        found = [view for view in self._gateway.engine.endpoint.associations() if view.peer == peer]
+        found.sort(key=lambda view: view.state is not State.ESTABLISHED)
+        if not found:
+            return None
+        return views.association_view(self._gateway, found[0].local, peer, self._now())
+
+    # --- names, addresses, LSIs ---
+
+    def _target(self, given: Params) -> Hit:
+        """The peer that `target` names."""
+        text = given.get("target")
+        if not isinstance(text, str) or not text:
+            raise RefusedError("bad_params", "no target", "name a HIT, an LSI or a host name")
+        hit = self._hit_named(text)
+        if hit is None:
+            raise RefusedError(
+                "not_found",
+                f"nobody here is called {text!r}",
+                "use a HIT, an LSI, or a name of the configuration or a hosts file",
+            )
+        if hit in self._gateway.facts.hits:
+            raise RefusedError("bad_params", f"{text} is this host", "name a peer")
+        return hit
+
+    def _hit_named(self, text: str) -> Hit | None:
+        self._refresh()
+        try:
+            hit = Hit.parse(text)
+        except ValueError:
+            hit = None
+        if hit is not None:
+            if not hit.version:
+                raise RefusedError("bad_params", f"{text} is no HIT", "HITs are of 2001:20::/28")
+            return hit
+        try:
+            return self._gateway.lsis.lsi_to_hit(Lsi.parse(text))
+        except ValueError:
+            return self._gateway.resolver.hit_of_name(text)
+
+    def _refresh(self) -> None:
+        if self._gateway.resolver.refresh():
+            self._gateway.lsis.apply_fixed()
+
+    async def _map_add(self, params: Params) -> dict[str, Any]:
+        given = take_params(
+            {name: value for name, value in params.items() if value is not None},
+            hit=str,
+            ip=str,
+            lsi=str,
+        )
+        hit = _parsed(Hit.parse, given, "hit")
+        if hit.version != 2 or hit in self._gateway.facts.hits:
+            raise RefusedError("bad_params", f"{hit} is no HIT of a peer", "HITs: 2001:20::/28")
+        address = await self._locator(given.get("ip", ""))
+        lsi = _parsed(Lsi.parse, given, "lsi") if "lsi" in given else None
+        if lsi is not None:
+            if self._gateway.sas.has_peer(hit) and self._gateway.lsis.known_lsi(hit) != lsi:
+                raise RefusedError(
+                    "wrong_lsi", f"{hit} has another LSI in use", "close its association first"
+                )
+            try:
+                self._gateway.lsis.fix(hit, lsi)
+            except LsiConflictError as error:
+                raise RefusedError("wrong_lsi", str(error), f"{error}: choose another") from error
+        self._gateway.resolver.add_mapping(hit, address, lsi)
+        return self._mapping(hit)
+
+    async def _locator(self, text: str) -> Address:
+        """An address, or the first usable one of a host name."""
+        try:
+            return parse_locator(text)
+        except ValueError as error:
+            refusal = RefusedError("bad_params", str(error), "give an IP address or a host name")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                found = await loop.getaddrinfo(text, None, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise refusal from error
+        for *_, address in found:
+            try:
+                return parse_locator(str(address[0]))
+            except ValueError:
+                continue
+        raise refusal
+
+    async def _map_get(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, target=str)
+        return self._mapping(self._target(given))
+
+    def _mapping(self, hit: Hit) -> dict[str, Any]:
+        resolver, lsi = self._gateway.resolver, self._gateway.lsis.known_lsi(hit)
+        return {
+            "hit": str(hit),
+            "ips": [str(address) for address in resolver.locators_of(hit)],
+            "lsi": None if lsi is None else str(lsi),
+            "names": list(resolver.names_of(hit)),
+        }
+
+    async def _hit_to_lsi(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, hit=str)
+        self._refresh()
+        hit = _parsed(Hit.parse, given, "hit")
+        if not hit.version:
+            raise RefusedError("bad_params", f"{hit} is no HIT", "HITs are of 2001:20::/28")
+        try:
+            return {"hit": str(hit), "lsi": str(self._gateway.lsis.hit_to_lsi(hit))}
+        except LsiConflictError as error:
+            raise RefusedError("failed", str(error), "see [network] lsi_prefix") from error
+
+    async def _lsi_to_hit(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, lsi=str)
+        self._refresh()
+        lsi = _parsed(Lsi.parse, given, "lsi")
+        hit = self._gateway.lsis.lsi_to_hit(lsi)
+        if hit is None:
+            raise RefusedError("not_found", f"no HIT has the LSI {lsi}", "see `hipgw peers`")
+        return {"hit": str(hit), "lsi": str(lsi)}
+
+
+def _lister(name: str, view: Callable[[], Any]) -> Callable[[Params], Awaitable[dict[str, Any]]]:
+    async def answer(params: Params) -> dict[str, Any]:
+        take_params(params)
+        return {name: view()}
+
+    return answer
+
+
+def _parsed(parse: Callable[[str], Any], given: Params, name: str) -> Any:
+    """A HIT or LSI parameter; RefusedError when it is missing or none."""
+    try:
+        return parse(given.get(name, ""))
+    except ValueError as error:
+        raise RefusedError("bad_params", str(error), f"give a {name}") from error

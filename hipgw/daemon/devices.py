@@ -1,0 +1,66 @@
+"""Opens every descriptor that the daemon needs, and closes them together.
+
+What is opened last is closed first.  Closing the TUN descriptor removes hip0 with its addresses and
+routes, so a `kill -9` leaves none of them either.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from hipgw.drivers.rawip import open_raw
+from hipgw.drivers.tun import TunDevice, open_tun
+from hipgw.drivers.udp import open_hip_udp
+from hipgw.values import ESP_PROTOCOL, HIP_PROTOCOL
+
+FAMILIES: Final = (4, 6)
+LEAST_SLOT_OCTETS: Final = 2304
+SLOT_SPARE_OCTETS: Final = 512
+"""More than headroom, BEET header, and ESP overhead together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Open descriptors by address family, 4 or 6."""
+
+    tun: TunDevice
+    hip: dict[int, socket.socket]
+    """Protocol 139, read and written by the control plane."""
+    esp: dict[int, socket.socket]
+    """Protocol 50, read and written by the data path."""
+    udp: dict[int, socket.socket]
+    """HIP and ESP in UDP: read by the data path, written by both."""
+
+
+def open_devices(stack: ExitStack, *, interface: str, mtu_octets: int, udp_port: int) -> Devices:
+    """Open everything; `stack` closes it.
+
+    Raises:
+        HostError: what is missing or in use, with the remedy.
+    """
+    channels = zip(FAMILIES, open_hip_udp(udp_port), strict=True)
+    # A host whose kernel has no IPv6 has no second socket, and gets the IPv4 half.
+    udp = {
+        family: stack.enter_context(channel) for family, channel in channels if channel is not None
+    }
+    hip = {family: stack.enter_context(open_raw(HIP_PROTOCOL, family)) for family in udp}
+    esp = {family: stack.enter_context(open_raw(ESP_PROTOCOL, family)) for family in udp}
+    tun = stack.enter_context(open_tun(interface, mtu=mtu_octets))
+    return Devices(tun, hip, esp, udp)
+
+
+def descriptor_of(table: dict[int, socket.socket], family: int) -> int:
+    """File descriptor of a family's socket, or -1."""
+    return table[family].fileno() if family in table else -1
+
+
+def slot_octets(longest_octets: int) -> int:
+    """Room that the data path keeps for one packet: header and trailer space included.
+
+    Args:
+        longest_octets: of the packets that any link of this host carries.
+    """
+    return max(LEAST_SLOT_OCTETS, (longest_octets + SLOT_SPARE_OCTETS + 63) // 64 * 64)

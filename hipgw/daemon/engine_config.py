@@ -1,0 +1,63 @@
+"""The operator's configuration in the engine's terms."""
+
+from __future__ import annotations
+
+from hipgw.daemon.config import Config
+from hipgw.errors import ConfigError
+from hipgw.proto import EndpointConfig
+
+DI_NONE = 0
+DI_FQDN = 1
+DI_NAI = 2
+DI_OCTETS_LIMIT = 4095
+"""The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
+
+
+def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
+    """Options of `[hip]` and `[identity]` for `Endpoint`.
+
+    Args:
+        config: as read.
+        r1_counter: the last one that was stored.
+
+    Raises:
+        ConfigError: a domain identifier that cannot be sent.
+    """
+    hip = config.hip
+    kind, octets = domain_identifier(config.identity.domain_identifier)
+    return EndpointConfig(
+        dh_groups=hip.dh_groups,
+        hip_ciphers=hip.ciphers,
+        esp_suites=hip.esp_suites,
+        answer_opportunistic=hip.answer_opportunistic,
+        domain_identifier_type=kind,
+        domain_identifier=octets,
+        puzzle_k=hip.puzzle_k,
+        puzzle_k_most=hip.puzzle_k_limit,
+        r1_counter=r1_counter,
+        ual_s=hip.unused_association_lifetime_s,
+        associations_most=hip.associations_limit,
+        half_open_most=hip.half_open_limit,
+        r1_rate=hip.r1_per_second,
+        r1_burst=hip.r1_per_second,
+        r1_source_rate=hip.r1_per_source_per_second,
+        r1_source_burst=2 * hip.r1_per_source_per_second,
+    )
+
+
+def domain_identifier(text: str) -> tuple[int, bytes]:
+    """DI type and octets of a host name or NAI (RFC 7401 section 5.2.9).
+
+    An FQDN goes in the form of RFC 1035 section 3.1: labels with their lengths, a zero at the end.
+    """
+    if not text:
+        return DI_NONE, b""
+    if "@" in text:
+        return DI_NAI, text.encode("ascii")
+    labels = text.rstrip(".").encode("ascii").split(b".")
+    if any(not 1 <= len(label) <= 63 for label in labels):
+        raise ConfigError(
+            f"expected a host name with labels of 1 to 63 letters, found {text!r}",
+            key="identity.domain_identifier",
+        )
+    return DI_FQDN, b"".join(bytes([len(label)]) + label for label in labels) + b"\0"

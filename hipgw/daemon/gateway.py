@@ -1,0 +1,181 @@
+"""The running daemon: every part of it, and how effects, events and packets go between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hipgw.daemon.config import Config
+from hipgw.daemon.engine_loop import EngineLoop
+from hipgw.daemon.first_packets import FirstPackets
+from hipgw.daemon.hip_sockets import HipSockets
+from hipgw.daemon.keys import NamedIdentity
+from hipgw.daemon.logs import RateLimitedLog
+from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.proto import (
+    Closed,
+    Established,
+    Event,
+    Failed,
+    NotifyReceived,
+    RemoveSa,
+)
+from hipgw.resolve import Resolver
+from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
+
+log = logging.getLogger(__name__)
+
+EventListener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What was decided at the start and does not change."""
+
+    name: str
+    identities: tuple[NamedIdentity, ...]
+    """The default one first."""
+    own_lsis: tuple[Lsi, ...]
+    """In the order of the identities."""
+    mtu_octets: int
+    lsi_mtu_octets: int
+    started_s: float
+    """Monotonic seconds."""
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """HITs of this host, the default one first."""
+        return tuple(entry.identity.hit for entry in self.identities)
+
+
+class Gateway:
+    """Holds the parts; is the `EngineHost`, and tells what happens to whoever waits for it.
+
+    `engine` and `traffic` are set by the composition right after making it: they need it, and it
+    needs them.
+    """
+
+    engine: EngineLoop
+    traffic: Traffic
+
+    def __init__(
+        self,
+        config: Config,
+        facts: HostFacts,
+        *,
+        resolver: Resolver,
+        lsis: LsiRegistry,
+        sockets: HipSockets,
+        sas: SaHome,
+        queue: FirstPackets,
+        paths: Paths,
+        store_r1_counter: Callable[[int], None],
+        data_counters: Callable[[], dict[str, int]],
+    ) -> None:
+        self.config = config
+        self.facts: Final = facts
+        self.resolver: Final = resolver
+        self.lsis: Final = lsis
+        self.sockets: Final = sockets
+        self.sas: Final = sas
+        self.queue: Final = queue
+        self.paths: Final = paths
+        self.data_counters: Final = data_counters
+        self.store_r1_counter = store_r1_counter
+        self.counters: Counter[str] = Counter()
+        self._listeners: list[EventListener] = []
+        self._limited = RateLimitedLog(log)
+
+    # --- EngineHost ---
+
+    def send(self, payload: bytes, path: Path) -> None:
+        """Send one HIP packet; a refusal of the kernel is a counter, and a line now and then."""
+        if not self.sockets.send(payload, path):
+            self._limited.warning("packet not sent", reason=self.sockets.last_send_error)
+
+    def install(self, sa: SecurityAssociation) -> None:
+        """Install one direction; packets that waited for an outbound one go out after this step."""
+        if self.sas.install(sa) and sa.direction is Direction.OUT:
+            self.traffic.on_outbound_installed(sa.local_hit, sa.peer_hit)
+
+    def remove(self, removal: RemoveSa) -> None:
+        """Remove one direction."""
+        self.sas.remove(removal)
+
+    def on_applied(self) -> None:
+        """Effects are through: let waiting packets go."""
+        self.traffic.flush()
+
+    def on_event(self, event: Event) -> None:
+        """Log it, and tell the listeners."""
+        match event:
+            case Established():
+                self.counters["established"] += 1
+                self._limited.info(
+                    "established",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    path=event.path,
+                    role=event.role,
+                    esp_suite=event.esp_suite.name,
+                    exchange_s=f"{event.exchange_s:.4f}",
+                )
+            case Closed():
+                self.counters["closed"] += 1
+                self._limited.info(
+                    "closed", hit=event.local, peer_hit=event.peer, reason=event.reason
+                )
+            case Failed():
+                self.counters["failed"] += 1
+                self.traffic.on_failed(event.local, event.peer)
+                self._limited.warning(
+                    "base exchange failed",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    reason=event.reason,
+                    notify_type=event.notify_type,
+                )
+            case NotifyReceived():
+                self._limited.info(
+                    "notify received", peer_hit=event.peer, notify_type=event.notify_type
+                )
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    # --- for the control socket and the life of the daemon ---
+
+    async def event_for(
+        self, peers: Sequence[Hit], is_wanted: Callable[[Event], bool], timeout_s: float
+    ) -> Event | None:
+        """Wait for an event about one of these peers; None when it does not come in time."""
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+        def listen(event: Event) -> None:
+            if event.peer in peers and is_wanted(event) and not future.done():
+                future.set_result(event)
+
+        self._listeners.append(listen)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            self._listeners.remove(listen)
+
+    def close_all(self) -> list[Hit]:
+        """Send a CLOSE to every peer that has one coming; returns whom."""
+        views = self.engine.endpoint.associations()
+        for view in views:
+            self.close_one(view.local, view.peer)
+        return [view.peer for view in views]
+
+    def close_one(self, local: Hit, peer: Hit) -> None:
+        """Close one association."""
+        self.engine.step(lambda now: self.engine.endpoint.close_association(peer, now, local=local))

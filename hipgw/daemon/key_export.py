@@ -1,0 +1,53 @@
+"""ESP keys for Wireshark, in test networks only (`[lab] enabled`).
+
+Each security association adds one line of Wireshark's `esp_sa` table, so that
+`tshark -o esp.enable_encryption_decode:TRUE` with that table shows the inner packets.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path as FilePath
+from typing import Final
+
+from hipgw.values import Direction, EspSuite, SecurityAssociation
+
+NAMES: Final = {
+    EspSuite.NULL_HMAC_SHA256: ("NULL", "HMAC-SHA-256-128 [RFC4868]"),
+    EspSuite.AES_128_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]"),
+    EspSuite.AES_256_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]"),
+    EspSuite.AES_GCM_16: ("AES-GCM with 16 octet ICV [RFC4106]", "NULL"),
+}
+"""Wireshark's words for encryption and authentication.  An AEAD key has its salt at the end there
+as in KEYMAT."""
+
+
+def esp_sa_line(sa: SecurityAssociation) -> str:
+    """One line of the table: family, source, destination, SPI, ciphers and keys."""
+    ends = (sa.path.local, sa.path.peer)
+    source, destination = ends if sa.direction is Direction.OUT else ends[::-1]
+    encryption, authentication = NAMES[sa.suite]
+    fields = (
+        f"IPv{source.version}",
+        str(source),
+        str(destination),
+        f"0x{sa.spi:08x}",
+        encryption,
+        _spell(sa.encryption_key),
+        authentication,
+        _spell(sa.authentication_key),
+    )
+    return ",".join(f'"{field}"' for field in fields)
+
+
+def _spell(key: bytes) -> str:
+    return f"0x{key.hex()}" if key else ""
+
+
+def append_keys(file: FilePath, sa: SecurityAssociation) -> None:
+    """Append one security association; the file is made with mode 0600.  Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(esp_sa_line(sa).encode("ascii") + b"\n")

@@ -1,0 +1,285 @@
+"""What the data path cannot decide alone: packets without an association, HIP in UDP, families.
+
+The data path hands such packets up ("punts") through a bounded ring; nothing here is per packet of
+an established flow.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Any, Final, Protocol
+
+from hipgw._fastpath import worker
+from hipgw.daemon.engine_loop import EngineLoop
+from hipgw.daemon.first_packets import FirstPackets, Pair
+from hipgw.daemon.hip_sockets import HipSockets
+from hipgw.daemon.inner_packets import inner_ends
+from hipgw.daemon.logs import RateLimitedLog
+from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.ports import FAMILY_HIT, PortFamilies
+from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.underlay import route_to
+from hipgw.errors import LocalProtocolError
+from hipgw.resolve import Resolver, is_hit
+from hipgw.values import HIP_UDP_PORT, Address, Encapsulation, Hit, Lsi, Path, Spi
+
+PUNTS_PER_TURN: Final = 64
+PORT_FAMILY_S: Final = 2.0
+"""How long the data path remembers who listens on a port."""
+QUEUE_S: Final = 30.0
+"""Longer than all tries of a base exchange: what still waits then, waits in vain."""
+
+log = logging.getLogger(__name__)
+
+
+class DataPathPort(Protocol):
+    """The part of `hipgw._fastpath.worker.DataPath` that this talks to."""
+
+    def take_punts(self, limit: int = 64) -> list[tuple[int, bytes, tuple[Any, ...]]]:
+        """Oldest punts first: kind, octets, and what the kind adds; asks again if some stay."""
+        ...
+
+    def inject_outbound(self, packet: bytes) -> bool:
+        """Send an inner IP packet as if it came from the TUN."""
+        ...
+
+    def deliver_inbound(self, packet: bytes, family: int, spi: int) -> bool:
+        """Give the local host a decrypted inner packet, as HITs (6) or LSIs (4)."""
+        ...
+
+    def set_port_family(self, protocol: int, port: int, family: int) -> None:
+        """Remember who listens on a port: 6 HIT, 4 LSI, 0 forget."""
+        ...
+
+
+class Paths:
+    """Where a peer may be reached, as paths from this host."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        sockets: HipSockets,
+        encapsulation: Encapsulation,
+        lsi_prefix: IPv4Network,
+    ) -> None:
+        self._resolver = resolver
+        self._sockets = sockets
+        self._encapsulation = encapsulation
+        self._lsi_prefix = lsi_prefix
+
+    def to(self, peer: Hit) -> list[Path]:
+        """A path per locator that the kernel has a route to, in the order of the locators."""
+        encapsulation = self._resolver.encapsulation_of(peer)
+        if encapsulation is None:
+            encapsulation = self._encapsulation
+        paths = []
+        for locator in self._resolver.locators_of(peer):
+            route = route_to(locator)
+            if route is not None and not self.is_identifier(route.source):
+                paths.append(
+                    self._sockets.make_path(route.source, locator, encapsulation, HIP_UDP_PORT)
+                )
+        return paths
+
+    def is_identifier(self, address: Address) -> bool:
+        """Whether an address is a HIT or LSI, which the kernel may pick when it has no better."""
+        if address.version == 4:
+            return address in self._lsi_prefix
+        return is_hit(address)
+
+
+class Traffic:
+    """Takes punts and brings each to its end: sent, delivered, kept, or counted as dropped."""
+
+    def __init__(
+        self,
+        data_path: DataPathPort,
+        engine: EngineLoop,
+        *,
+        sas: SaHome,
+        queue: FirstPackets,
+        lsis: LsiRegistry,
+        resolver: Resolver,
+        paths: Paths,
+        ports: PortFamilies,
+        own_hits: Sequence[Hit],
+        udp_port: int,
+    ) -> None:
+        self._data_path = data_path
+        self._engine = engine
+        self._sas = sas
+        self._queue = queue
+        self._lsis = lsis
+        self._resolver = resolver
+        self._paths = paths
+        self._ports = ports
+        self._own_hits = frozenset(own_hits)
+        self._udp_port = udp_port
+        self._ready: dict[Pair, None] = {}
+        self._port_families: dict[tuple[int, int], float] = {}
+        self._queued_at: dict[Pair, float] = {}
+        self._failures = 0
+        self._limited = RateLimitedLog(log)
+        self.counters: Counter[str] = Counter()
+        self._handlers: dict[int, Callable[[bytes, tuple[Any, ...]], None]] = {
+            worker.PUNT_NO_SA: self.on_no_sa,
+            worker.PUNT_CONTROL: self.on_control,
+            worker.PUNT_FIRST_ESP: self.on_first_esp,
+            worker.PUNT_FAMILY: self.on_family,
+            worker.PUNT_EXPIRE: self.on_expire,
+        }
+
+    def take_punts(self) -> None:
+        """Handle a share of the punts that wait; the data path wakes us again for the rest."""
+        for kind, octets, meta in self._data_path.take_punts(PUNTS_PER_TURN):
+            handler = self._handlers.get(kind)
+            if handler is None:
+                self.counters["punt_unknown"] += 1
+            else:
+                handler(octets, meta)
+
+    # --- packets without an outbound SA ---
+
+    def on_no_sa(self, packet: bytes, _meta: tuple[Any, ...]) -> None:
+        """An inner packet from the TUN: find its association, or make one and keep the packet."""
+        ends = inner_ends(packet)
+        if ends is None:
+            self.counters["punt_malformed"] += 1
+            return
+        source, destination = ends
+        local = self._hit_behind(source)
+        peer = self._hit_behind(destination)
+        if local not in self._own_hits or local is None:
+            self.counters["foreign_source"] += 1
+            return
+        if peer is None:
+            self.counters["lsi_unknown"] += 1
+            self._limited.info("no peer has this LSI", lsi=destination)
+            return
+        current = self._sas.outbound_of(local, peer)
+        if current is None:
+            self._keep(packet, local, peer)
+        elif isinstance(destination, Lsi) and destination != current.peer_lsi:
+            # Sent up again and again if it were injected: the SA answers to another LSI.
+            self.counters["lsi_changed"] += 1
+        else:
+            self._inject(packet)
+
+    def _hit_behind(self, identifier: Hit | Lsi) -> Hit | None:
+        if isinstance(identifier, Hit):
+            return identifier
+        found = self._lsis.lsi_to_hit(identifier)
+        if found is None and self._resolver.refresh():
+            self._lsis.apply_fixed()
+            found = self._lsis.lsi_to_hit(identifier)
+        return found
+
+    def _keep(self, packet: bytes, local: Hit, peer: Hit) -> None:
+        pair = local, peer
+        if pair not in self._queued_at:
+            failures = self._failures
+            if not self.want(local, peer):
+                return
+            if failures != self._failures:
+                self.counters["refused_at_once"] += 1
+                return
+        if self._queue.put(pair, packet):
+            self._queued_at.setdefault(pair, self._engine.now())
+
+    def want(self, local: Hit | None, peer: Hit) -> bool:
+        """See to it that there is an association; False, and a count, when none can begin."""
+        self._resolver.refresh()
+        paths = self._paths.to(peer)
+        if not paths:
+            self.counters["no_locator"] += 1
+            self._limited.warning(
+                "no way to reach peer: give it an address in the configuration or a hosts file",
+                peer_hit=peer,
+            )
+            return False
+        try:
+            self._engine.step(
+                lambda now: self._engine.endpoint.want_association(peer, paths, now, local=local)
+            )
+        except LocalProtocolError as error:
+            self.counters["not_wanted"] += 1
+            self._limited.info("no association", peer_hit=peer, reason=error)
+            return False
+        return True
+
+    def _inject(self, packet: bytes) -> None:
+        if not self._data_path.inject_outbound(packet):
+            self.counters["inject_full"] += 1
+
+    def on_outbound_installed(self, local: Hit, peer: Hit) -> None:
+        """Packets of the pair go out once all effects of this step are applied."""
+        self._ready[local, peer] = None
+
+    def flush(self) -> None:
+        """Send what waited for outbound SAs that are there now, in the order it came."""
+        ready, self._ready = self._ready, {}
+        for pair in ready:
+            self._queued_at.pop(pair, None)
+            for packet in self._queue.take(pair):
+                self._inject(packet)
+
+    def on_failed(self, local: Hit, peer: Hit) -> None:
+        """No association: what waited is dropped."""
+        self._failures += 1
+        self._queued_at.pop((local, peer), None)
+        self._queue.drop((local, peer))
+
+    # --- the other kinds ---
+
+    def on_control(self, octets: bytes, meta: tuple[Any, ...]) -> None:
+        """A HIP packet that came over UDP, marker taken off."""
+        source, source_port, destination = meta
+        family = IPv4Address if len(source) == 4 else IPv6Address
+        path = Path(
+            family(destination), family(source), Encapsulation.UDP, self._udp_port, source_port
+        )
+        if path.local.is_unspecified or not source_port:
+            self.counters["control_unreadable"] += 1
+            return
+        self._engine.step(lambda now: self._engine.endpoint.receive_datagram(octets, path, now))
+
+    def on_first_esp(self, _octets: bytes, meta: tuple[Any, ...]) -> None:
+        """The first packet of an inbound SA was valid: the peer has the keys."""
+        spi = Spi(meta[0])
+        self._engine.step(lambda now: self._engine.endpoint.esp_received(spi, now))
+
+    def on_family(self, packet: bytes, meta: tuple[Any, ...]) -> None:
+        """A decrypted packet to a port that the data path knows nothing of: HIT or LSI?"""
+        spi, protocol, port = meta
+        family = self._ports.family_of(protocol, port)
+        if family is None:
+            # Nobody listens (yet): the answer, a reset or an error, comes from IPv6.
+            family = FAMILY_HIT
+        else:
+            self._data_path.set_port_family(protocol, port, family)
+            self._port_families[protocol, port] = self._engine.now()
+        # A refusal is counted where it happens.
+        self._data_path.deliver_inbound(packet, family, spi)
+
+    def on_expire(self, hits: bytes, meta: tuple[Any, ...]) -> None:
+        """An outbound SA nears its last sequence number: the next packet begins a new exchange."""
+        local, peer = Hit(hits[:16]), Hit(hits[16:32])
+        self._limited.info("sequence numbers run out", peer_hit=peer, spi=f"{meta[0]:#010x}")
+        self._engine.step(
+            lambda now: self._engine.endpoint.close_association(peer, now, local=local)
+        )
+
+    # --- housekeeping ---
+
+    def forget_old(self, now: float) -> None:
+        """Port families after two seconds, packets that waited in vain after thirty."""
+        for (protocol, port), set_at in list(self._port_families.items()):
+            if now - set_at >= PORT_FAMILY_S:
+                del self._port_families[protocol, port]
+                self._data_path.set_port_family(protocol, port, 0)
+        for pair, queued_at in list(self._queued_at.items()):
+            if now - queued_at >= QUEUE_S:
+                self.on_failed(*pair)

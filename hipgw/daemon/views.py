@@ -1,0 +1,364 @@
+"""What the control socket shows, as JSON values: units in the names, ages in seconds, never a key.
+
+Identifiers and addresses are strings; SPIs and ports are numbers; what is not known is null.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import hipgw
+from hipgw._fastpath.reasons import REASONS
+from hipgw.daemon.drop_reasons import DAEMON_REASONS
+from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.sa_home import SaKey, SaRecord
+from hipgw.proto import AssociationView, State
+from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics
+from hipgw.values.reasons import CONTROL_REASONS
+
+STATUS_FILE: Final = FilePath("/proc/self/statm")
+DI_FQDN: Final = 1
+DI_NAI: Final = 2
+
+NOT_YET_KNOWN: Final = (
+    "role",
+    "hostname",
+    "local_address",
+    "peer_address",
+    "encapsulation",
+    "endpoint",
+    "esp_suite",
+    "hip_cipher",
+    "dh_group",
+    "hit_suite",
+    "since_s",
+    "last_used_s",
+    "spi_in",
+    "spi_out",
+)
+NOT_YET_COUNTED: Final = (
+    "local_port",
+    "peer_port",
+    "retransmissions",
+    "rx_packets",
+    "rx_octets",
+    "tx_packets",
+    "tx_octets",
+    "waiting_packets",
+)
+"""Fields of an association that a peer without one shows as null, or as 0."""
+
+Statistics = dict[SaKey, SaStatistics]
+
+
+def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
+    """`status`: this host, its peers, and what is not well."""
+    facts, config = gateway.facts, gateway.config
+    default = facts.identities[0]
+    return {
+        "host": {
+            "name": facts.name,
+            "version": hipgw.__version__,
+            "uptime_s": round(now - facts.started_s, 3),
+            "pid": os.getpid(),
+            "rss_octets": _resident_octets(),
+        },
+        "interface": {
+            "name": config.network.interface,
+            "mtu": facts.mtu_octets,
+            "lsi_mtu": facts.lsi_mtu_octets,
+            "hits": [str(hit) for hit in facts.hits],
+            "lsis": [str(lsi) for lsi in facts.own_lsis],
+        },
+        "identity": {
+            "hit": str(default.identity.hit),
+            "algorithm": default.identity.public.kind,
+            "lsi": str(facts.own_lsis[0]),
+        },
+        "listening": {
+            "udp_port": config.network.udp_port,
+            "raw": bool(gateway.sockets.families),
+        },
+        "peers": peers_view(gateway, now),
+        "health": health_view(gateway),
+    }
+
+
+def _resident_octets() -> int:
+    pages = int(STATUS_FILE.read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def hits_view(gateway: Gateway) -> list[dict[str, Any]]:
+    """`hits`: the identities of this host, the default one first."""
+    directory = gateway.config.identity.directory
+    return [
+        {
+            "hit": str(entry.identity.hit),
+            "lsi": str(lsi),
+            "algorithm": entry.identity.public.kind,
+            "kind": "public",
+            "default": number == 0,
+            "file": str(directory / f"{entry.name}.pem"),
+        }
+        for number, (entry, lsi) in enumerate(
+            zip(gateway.facts.identities, gateway.facts.own_lsis, strict=True)
+        )
+    ]
+
+
+def peers_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
+    """`peers`: every association, then every peer that is only known by name or address."""
+    shown = associations_view(gateway, now)
+    seen = {entry["hit"] for entry in shown}
+    own = set(gateway.facts.hits)
+    for hit in gateway.resolver.known_hits():
+        if str(hit) not in seen and hit not in own:
+            shown.append(_known_peer(gateway, hit))
+    return shown
+
+
+def associations_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
+    """`associations`: everything about each association."""
+    statistics = gateway.sas.statistics()
+    return [
+        _association(gateway, view, statistics, now)
+        for view in gateway.engine.endpoint.associations()
+    ]
+
+
+def association_view(gateway: Gateway, local: Hit, peer: Hit, now: float) -> dict[str, Any] | None:
+    """One association, or None."""
+    for view in gateway.engine.endpoint.associations():
+        if (view.local, view.peer) == (local, peer):
+            return _association(gateway, view, gateway.sas.statistics(), now)
+    return None
+
+
+def _association(
+    gateway: Gateway, view: AssociationView, statistics: Statistics, now: float
+) -> dict[str, Any]:
+    received = _counters(statistics, view, Direction.IN)
+    sent = _counters(statistics, view, Direction.OUT)
+    used = [
+        entry.last_used_s
+        for entry in (received, sent)
+        if entry is not None and entry.last_used_s is not None
+    ]
+    names = gateway.resolver.names_of(view.peer)
+    return {
+        "hit": str(view.peer),
+        "lsi": _text(gateway.lsis.known_lsi(view.peer)),
+        "name": names[0] if names else None,
+        "local_hit": str(view.local),
+        "local_lsi": _text(gateway.lsis.known_lsi(view.local)),
+        "state": str(view.state),
+        "role": str(view.role).lower(),
+        "hostname": spell_domain_identifier(view.peer_di_type, view.peer_di),
+        **_path(view.path),
+        "endpoint": _endpoint(view.path),
+        "esp_suite": view.esp_suite.name if view.esp_suite is not None else None,
+        "hip_cipher": view.hip_cipher.name if view.hip_cipher is not None else None,
+        "dh_group": view.dh_group.name if view.dh_group is not None else None,
+        "hit_suite": view.hit_suite.name if view.hit_suite is not None else None,
+        "since_s": round(max(now - view.since_s, 0.0), 3),
+        "last_used_s": round(max(now - max(used), 0.0), 3) if used else None,
+        "retransmissions": view.retransmissions,
+        "rx_packets": received.packets if received else 0,
+        "rx_octets": received.octets if received else 0,
+        "tx_packets": sent.packets if sent else 0,
+        "tx_octets": sent.octets if sent else 0,
+        "spi_in": view.spi_in,
+        "spi_out": view.spi_out,
+        "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
+    }
+
+
+def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
+    """A peer without an association, in the shape of one that has one."""
+    names = gateway.resolver.names_of(hit)
+    return {
+        "hit": str(hit),
+        "lsi": _text(gateway.lsis.known_lsi(hit)),
+        "name": names[0] if names else None,
+        "local_hit": str(gateway.facts.hits[0]),
+        "local_lsi": str(gateway.facts.own_lsis[0]),
+        "state": str(State.UNASSOCIATED),
+        **dict.fromkeys(NOT_YET_KNOWN),
+        **dict.fromkeys(NOT_YET_COUNTED, 0),
+    }
+
+
+def _counters(
+    statistics: Statistics, view: AssociationView, direction: Direction
+) -> SaStatistics | None:
+    spi = view.spi_in if direction is Direction.IN else view.spi_out
+    if spi is None:
+        return None
+    return statistics.get((direction, spi, view.local, view.peer))
+
+
+def sas_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
+    """`sas`: every security association with its counters."""
+    statistics = gateway.sas.statistics()
+    return [_sa(gateway, record, statistics, now) for record in gateway.sas.records()]
+
+
+def _sa(gateway: Gateway, record: SaRecord, statistics: Statistics, now: float) -> dict[str, Any]:
+    counters = statistics.get(record.key)
+    last_used_s = counters.last_used_s if counters else None
+    names = gateway.resolver.names_of(record.peer_hit)
+    return {
+        "direction": record.direction.name.lower(),
+        "spi": record.spi,
+        "suite": record.suite.name,
+        "local_hit": str(record.local_hit),
+        "peer_hit": str(record.peer_hit),
+        "local_lsi": _text(record.local_lsi),
+        "peer_lsi": _text(record.peer_lsi),
+        "name": names[0] if names else None,
+        **_path(record.path),
+        "packets": counters.packets if counters else 0,
+        "octets": counters.octets if counters else 0,
+        "sequence": counters.sequence if counters else 0,
+        "age_s": round(max(now - record.installed_s, 0.0), 3),
+        "last_used_s": None if last_used_s is None else round(max(now - last_used_s, 0.0), 3),
+        "current": gateway.sas.is_current(record),
+    }
+
+
+def drops_view(gateway: Gateway) -> list[dict[str, Any]]:
+    """`drops`: every reason of the three tables, also those that count zero."""
+    own = gateway.traffic.counters + gateway.queue.counters
+    own += gateway.sas.counters + gateway.sockets.counters
+    halves = (
+        ("control", CONTROL_REASONS, gateway.engine.endpoint.counters),
+        ("data", REASONS, gateway.data_counters()),
+        ("daemon", DAEMON_REASONS, own),
+    )
+    return [
+        {"reason": reason, "count": counts.get(reason, 0), "meaning": meaning, "where": where}
+        for where, meanings, counts in halves
+        for reason, meaning in meanings.items()
+    ]
+
+
+def health_view(gateway: Gateway) -> list[dict[str, str]]:
+    """What an operator should know, each with a remedy; empty when all is well."""
+    found = []
+    config = gateway.config
+    peers = [hit for hit in gateway.resolver.known_hits() if hit not in gateway.facts.hits]
+    unreachable = [hit for hit in peers if not gateway.resolver.locators_of(hit)]
+    if unreachable:
+        noun = "1 peer" if len(unreachable) == 1 else f"{len(unreachable)} peers"
+        found.append(
+            {
+                "problem": f"no address known for {noun}",
+                "remedy": f"add it to {config.hosts.files[0]} or [[peer]] addresses"
+                if config.hosts.files
+                else "add it to [[peer]] addresses",
+            }
+        )
+    found += [
+        {"problem": f"{trouble.file}:{trouble.line}: {trouble.message}", "remedy": "correct it"}
+        for trouble in gateway.resolver.files.troubles[:5]
+    ]
+    if gateway.sockets.last_send_error:
+        found.append(
+            {
+                "problem": f"last HIP packet not sent: {gateway.sockets.last_send_error}",
+                "remedy": "look at routes and packet filter",
+            }
+        )
+    if config.lab.export_keys is not None:
+        found.append(
+            {
+                "problem": f"ESP keys are written to {config.lab.export_keys}",
+                "remedy": "turn [lab] off outside of a lab",
+            }
+        )
+    return found
+
+
+def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
+    """`doctor`: the daemon's own checks: name, outcome (ok, warn, fail), detail, remedy."""
+    checks = []
+
+    def add(name: str, *, is_good: bool, detail: str, remedy: str = "") -> None:
+        outcome = "ok" if is_good else "warn"
+        checks.append({"name": name, "outcome": outcome, "detail": detail, "remedy": remedy})
+
+    families = gateway.sockets.families
+    spelled = ", ".join(f"IPv{family}" for family in families) or "none"
+    add(
+        "daemon sockets",
+        is_good=len(families) == 2,
+        detail=f"HIP and ESP over {spelled}",
+        remedy="enable the other address family in the kernel",
+    )
+    facts = gateway.facts
+    add(
+        "interface",
+        is_good=True,
+        detail=f"{gateway.config.network.interface}: MTU {facts.mtu_octets} octets for HITs, "
+        f"{facts.lsi_mtu_octets} for LSIs",
+    )
+    add("queue", is_good=True, detail=f"{len(gateway.queue)} packets wait for base exchanges")
+    failed = sum(gateway.engine.counters.values())
+    add(
+        "engine",
+        is_good=not failed,
+        detail=f"{gateway.engine.jobs_running} jobs running, {failed} steps failed",
+        remedy="report the traceback in the daemon's log",
+    )
+    for entry in health_view(gateway):
+        add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
+    return checks
+
+
+def spell_domain_identifier(kind: int, octets: bytes) -> str | None:
+    """A Domain Identifier as text (RFC 7401 section 5.2.9): FQDN labels with dots, or NAI.
+
+    It is what the peer says of himself, so anything odd in it is spelled as an escape.
+    """
+    if kind == DI_NAI:
+        return _printable(octets)
+    if kind != DI_FQDN or not octets:
+        return None
+    labels = []
+    position = 0
+    while position < len(octets) and octets[position]:
+        end = position + 1 + octets[position]
+        if octets[position] > 63 or end > len(octets):
+            return None
+        labels.append(_printable(octets[position + 1 : end]))
+        position = end
+    return ".".join(labels) or None
+
+
+def _printable(octets: bytes) -> str:
+    return "".join(chr(o) if 32 < o < 127 and o != 92 else f"\\{o:03d}" for o in octets)
+
+
+def _path(path: Path) -> dict[str, Any]:
+    return {
+        "local_address": str(path.local),
+        "peer_address": str(path.peer),
+        "local_port": path.local_port,
+        "peer_port": path.peer_port,
+        "encapsulation": path.encapsulation.name.lower(),
+    }
+
+
+def _endpoint(path: Path) -> str:
+    if path.encapsulation is Encapsulation.RAW:
+        return str(path.peer)
+    address = f"[{path.peer}]" if path.peer.version == 6 else str(path.peer)
+    return f"{address}:{path.peer_port}"
+
+
+def _text(lsi: Lsi | None) -> str | None:
+    return None if lsi is None else str(lsi)

@@ -1,0 +1,240 @@
+"""The configuration: every mistake names file, line, key and what was expected."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hipgw.daemon.config import TABLES, Config, PeerOptions, changed_keys, load_config
+from hipgw.daemon.toml_lines import key_lines
+from hipgw.errors import ConfigError
+from hipgw.values import DhGroup, Encapsulation, EspSuite, Hit, Lsi
+
+SAMPLE = Path(__file__).parents[3] / "conf" / "hipgw.toml"
+HIT = "2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad"
+OTHER_HIT = "2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ae"
+
+
+def written(directory: Path, text: str) -> Path:
+    file = directory / "hipgw.toml"
+    file.write_text(text)
+    return file
+
+
+def uncommented_peer() -> str:
+    """The [[peer]] example of the sample, with its comment signs taken off."""
+    lines = SAMPLE.read_text().splitlines()
+    start = lines.index("# [[peer]]")
+    return "\n".join(line.removeprefix("# ") for line in lines[start:])
+
+
+def test_sample_holds_every_key_with_its_default() -> None:
+    document = tomllib.loads(SAMPLE.read_text())
+    assert list(document) == list(TABLES)
+    for table, kind in TABLES.items():
+        assert list(document[table]) == [field.name for field in fields(kind)], table
+    assert load_config(SAMPLE) == Config()
+
+
+def test_sample_says_of_every_key_whether_it_can_be_reloaded() -> None:
+    lines = SAMPLE.read_text().splitlines()
+    places = key_lines(SAMPLE.read_text())
+    for table, kind in TABLES.items():
+        for field in fields(kind):
+            line = places[(table, field.name)] - 2
+            comment = []
+            while lines[line].startswith("#"):
+                comment.insert(0, lines[line].removeprefix("#").strip())
+                line -= 1
+            wanted = "Reload: yes." if field.metadata["reloadable"] else "Reload: no."
+            assert " ".join(comment).endswith(wanted), (table, field.name)
+
+
+def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
+    text = uncommented_peer()
+    document = tomllib.loads(text)
+    assert set(document["peer"][0]) == {field.name for field in fields(PeerOptions)}
+    (peer,) = load_config(written(tmp_path, text)).peers
+    assert peer == PeerOptions(
+        Hit.parse(HIT),
+        "gw2",
+        Lsi.parse("1.0.0.17"),
+        (IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")),
+        Encapsulation.UDP,
+    )
+
+
+def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "")) == Config()
+
+
+def test_values_arrive_as_values(tmp_path: Path) -> None:
+    config = load_config(
+        written(
+            tmp_path,
+            """
+            [network]
+            mtu = 9000
+            encapsulation = "udp"
+            lsi_prefix = "10.64.0.0/16"
+            [hip]
+            dh_groups = ["p521", "modp-1536"]
+            esp_suites = ["null-hmac-sha256"]
+            [lab]
+            enabled = true
+            export_keys = "/srv/keys"
+            """,
+        )
+    )
+    assert config.network.mtu == 9000
+    assert config.network.encapsulation is Encapsulation.UDP
+    assert config.network.lsi_prefix == IPv4Network("10.64.0.0/16")
+    assert config.hip.dh_groups == (DhGroup.NIST_P521, DhGroup.MODP_1536)
+    assert config.hip.esp_suites == (EspSuite.NULL_HMAC_SHA256,)
+    assert config.lab.export_keys == Path("/srv/keys")
+
+
+MISTAKES = [
+    # text, line, key, what the message must say
+    ("[network]\nmtu = 9000\nmtu = 1\n", 3, "", "expected TOML"),
+    ("[network\n", 1, "", "expected TOML"),
+    ("x = [1,\n2", 2, "", "expected TOML"),
+    ("colour = 1\n", 1, "colour", "expected one of: host, identity"),
+    ("\n[netwrok]\nmtu = 1\n", 2, "netwrok", "did you mean 'network'?"),
+    ("network = 5\n", 1, "network", "expected a table, found an integer"),
+    ("[network]\n\n# hm\nmut = 1\n", 4, "network.mut", "did you mean 'mtu'?"),
+    ("[network]\nmtu = 'big'\n", 2, "network.mtu", '"auto" or an integer from 1280 to 65535'),
+    ("[network]\nmtu = 1279\n", 2, "network.mtu", "found 1279"),
+    ("[network]\nmtu = true\n", 2, "network.mtu", "found a boolean"),
+    ("network.mtu = 12\n", 1, "network.mtu", "found 12"),
+    ("network = { mtu = 12 }\n", 1, "network.mtu", "found 12"),
+    ("[network]\nudp_port = 0\n", 2, "network.udp_port", "integer from 1 to 65535, found 0"),
+    ("[network]\nudp_port = 1.5\n", 2, "network.udp_port", "found 1.5"),
+    ("[network]\nencapsulation = 'tcp'\n", 2, "network.encapsulation", "'raw', 'udp'"),
+    ("[network]\ninterface = 'a/b'\n", 2, "network.interface", "interface name"),
+    ("[network]\nlsi_prefix = '1.0.0.0/30'\n", 2, "network.lsi_prefix", "length 8 to 28"),
+    ("[network]\nlsi_prefix = '1.0.0.1/8'\n", 2, "network.lsi_prefix", "host bits"),
+    ("[identity]\ndirectory = 'keys'\n", 2, "identity.directory", "an absolute path"),
+    ("[identity]\ndefault = '../x'\n", 2, "identity.default", "key file without .pem"),
+    ("[hip]\ndh_groups = []\n", 2, "hip.dh_groups", "at least 1 items, found 0"),
+    (
+        "[hip]\ndh_groups = [\n  'p256',\n  'p257',\n]\n",
+        2,
+        "hip.dh_groups",
+        "item 2: expected one of 'p256'",
+    ),
+    ("[hip]\nciphers = ['aes-128-cbc', 'aes-128-cbc']\n", 2, "hip.ciphers", "no value twice"),
+    ("[hip]\nciphers = 'aes-128-cbc'\n", 2, "hip.ciphers", "expected an array"),
+    ("[hip]\npuzzle_k = 20\npuzzle_k_limit = 10\n", 2, "hip.puzzle_k", "at most puzzle_k_limit"),
+    ("[lab]\nexport_keys = '/tmp/x'\n", 2, "lab.export_keys", "enabled = true"),
+    ("[lab]\nenabled = 1\n", 2, "lab.enabled", "true or false, found 1"),
+    ("[log]\nlevel = 'loud'\n", 2, "log.level", "'debug', 'info', 'warning', 'error'"),
+    ("[peer]\nhit = 'x'\n", 1, "peer", "write [[peer]], not [peer]"),
+    ("[[peer]]\nname = 'x'\n", 1, "peer[0]", "expected the key 'hit'"),
+    ("[[peer]]\nhit = '2001:db8::1'\n", 2, "peer[0].hit", "a HIT (an IPv6 address of 2001:20::"),
+    (
+        f"[[peer]]\nhit = '{HIT}'\n[[peer]]\nhit = '{OTHER_HIT}'\nlsi = '10.0.0.1'\n",
+        5,
+        "peer[1].lsi",
+        "expected a host address of [network] lsi_prefix 1.0.0.0/8",
+    ),
+    (f"[[peer]]\nhit = '{HIT}'\n[[peer]]\nhit = '{HIT}'\n", 4, "peer[1].hit", "peer[0]"),
+    (
+        f"[[peer]]\nhit = '{HIT}'\naddresses = ['192.0.2.1', '{HIT}']\n",
+        3,
+        "peer[0].addresses",
+        "is a HIT, which is no locator",
+    ),
+    (
+        f"[[peer]]\nhit = '{HIT}'\naddresses = ['fe80::1']\n",
+        3,
+        "peer[0].addresses",
+        "link-local",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "key", "expectation"), MISTAKES)
+def test_mistakes_are_named(
+    tmp_path: Path, text: str, line: int, key: str, expectation: str
+) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert (caught.value.file, caught.value.line, caught.value.key) == (str(file), line, key)
+    assert expectation in str(caught.value)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "[log]\nlevel = 1\n[network]\nmtu = 1\nwidth = 2\n[[peer]]\n"
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, text))
+    lines = str(caught.value).splitlines()
+    numbers = [int(line.split(":")[1]) for line in lines]
+    assert numbers == [2, 4, 5, 6]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothere\.toml: No such file"):
+        load_config(tmp_path / "nothere.toml")
+
+
+def test_octets_that_are_no_text_are_named_with_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "hipgw.toml"
+    file.write_bytes(b"[log]\nlevel = '\xff'\n")
+    with pytest.raises(ConfigError, match=r":2: expected UTF-8"):
+        load_config(file)
+
+
+def test_changed_keys_are_sorted_by_what_they_need(tmp_path: Path) -> None:
+    text = f"[log]\nlevel='debug'\n[network]\nmtu=1400\n[[peer]]\nhit='{HIT}'\n"
+    assert changed_keys(Config(), load_config(written(tmp_path, text))) == (
+        ["peer", "log.level"],
+        ["network.mtu"],
+    )
+
+
+TRICKY = '''
+"quoted.table"."x" = "a # no comment"
+a = """
+[not.a.table]
+b = 1
+"""
+[t] # comment [
+c = [ # one
+  "]", 'x = 1',
+]
+d = {e = 1}
+[["t"."u"]]
+f = 'it\\'
+[[t.u]]
+g."h=i" = 2
+'''
+
+
+def test_lines_are_found_through_strings_and_arrays() -> None:
+    tomllib.loads(TRICKY)
+    assert key_lines(TRICKY) == {
+        ("quoted.table", "x"): 2,
+        ("a",): 3,
+        ("t",): 7,
+        ("t", "c"): 8,
+        ("t", "d"): 11,
+        ("t", "u", 0): 12,
+        ("t", "u", 0, "f"): 13,
+        ("t", "u", 1): 14,
+        ("t", "u", 1, "g", "h=i"): 15,
+    }
+
+
+@given(st.text(alphabet="ab=[]\"'#\n\\,{}. 1", max_size=60))
+def test_the_line_scanner_takes_any_text(text: str) -> None:
+    for line in key_lines(text).values():
+        assert 1 <= line <= len(text.splitlines())

@@ -1,0 +1,64 @@
+"""The MTU of hip0, against a table that was computed by hand from RFC 4303 and RFC 7402."""
+
+from __future__ import annotations
+
+import pytest
+
+from hipgw.policy import interface_mtus, largest_inner_octets
+from hipgw.values import Encapsulation, EspSuite
+
+RAW, UDP = Encapsulation.RAW, Encapsulation.UDP
+COLUMNS = [
+    (1500, 4, RAW),
+    (1500, 4, UDP),
+    (1500, 6, RAW),
+    (1500, 6, UDP),
+    (9000, 4, RAW),
+    (9000, 4, UDP),
+    (9000, 6, RAW),
+    (9000, 6, UDP),
+]
+# Largest inner packet between HITs; between LSIs it is 20 octets less.
+TABLE = {
+    EspSuite.AES_128_CBC_HMAC_SHA256: [1478, 1462, 1446, 1446, 8966, 8966, 8950, 8950],
+    EspSuite.AES_256_CBC_HMAC_SHA256: [1478, 1462, 1446, 1446, 8966, 8966, 8950, 8950],
+    EspSuite.NULL_HMAC_SHA256: [1494, 1486, 1474, 1466, 8994, 8986, 8974, 8966],
+    EspSuite.AES_GCM_16: [1486, 1478, 1466, 1458, 8986, 8978, 8966, 8958],
+}
+
+
+@pytest.mark.parametrize("suite", list(EspSuite))
+def test_largest_inner_packet(suite: EspSuite) -> None:
+    for (mtu, family, encapsulation), expected in zip(COLUMNS, TABLE[suite], strict=True):
+        assert largest_inner_octets(mtu, family, encapsulation, suite, 6) == expected
+        assert largest_inner_octets(mtu, family, encapsulation, suite, 4) == expected - 20
+
+
+@pytest.mark.parametrize("suite", list(EspSuite))
+def test_the_next_larger_packet_does_not_fit(suite: EspSuite) -> None:
+    sizes = {
+        EspSuite.AES_128_CBC_HMAC_SHA256: (16, 16, 16),
+        EspSuite.AES_256_CBC_HMAC_SHA256: (16, 16, 16),
+        EspSuite.NULL_HMAC_SHA256: (0, 16, 4),
+        EspSuite.AES_GCM_16: (8, 16, 4),
+    }
+    iv, icv, align = sizes[suite]
+    for mtu in range(1280, 1330):
+        inner = largest_inner_octets(mtu, 4, UDP, suite, 6)
+
+        def outer(inner_octets: int) -> int:
+            padded = -(-(inner_octets - 40 + 2) // align) * align
+            return 20 + 8 + 8 + iv + padded + icv
+
+        assert outer(inner) <= mtu < outer(inner + 1)
+
+
+def test_the_interface_takes_the_worst_of_what_is_enabled() -> None:
+    both = [EspSuite.AES_GCM_16, EspSuite.AES_128_CBC_HMAC_SHA256]
+    assert interface_mtus(1500, both, [RAW, UDP]) == (1446, 1426)
+    assert interface_mtus(1500, [EspSuite.AES_GCM_16], [RAW]) == (1466, 1446)
+    assert interface_mtus(9000, both, [RAW]) == (8950, 8930)
+
+
+def test_ipv6_keeps_its_least_mtu() -> None:
+    assert interface_mtus(1280, [EspSuite.AES_128_CBC_HMAC_SHA256], [UDP]) == (1280, 1260)
