@@ -76,7 +76,7 @@ $(STAMPS)/venv: pyproject.toml | $(STAMPS)/debian
 
 $(STAMPS)/extensions: $(STAMPS)/venv setup.py $(FASTPATH)
 	@echo "building the Cython extensions"
-	@$(BIN)/python -m pip install -q --no-build-isolation -e '.[nfq]'
+	@$(BIN)/python -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e '.[nfq]'
 	@touch $@
 
 # A copy of the tree, so that the sanitised extensions never meet the fast ones.
