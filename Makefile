@@ -31,7 +31,7 @@ test: setup asan
 	@$(BIN)/python -m pytest
 
 lint: setup
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/cython-lint hipgw/_fastpath
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint hipgw/_fastpath
 
 types: setup
 	@$(BIN)/mypy

@@ -19,7 +19,7 @@ cdef enum Reason:
     R_ICV_WRONG                 # integrity check failed
     R_LENGTH_WRONG              # ESP length impossible for the suite
     R_PADDING_WRONG             # pad length longer than the packet, or wrong padding octets
-    R_DUMMY                     # next header 59: dummy packet (RFC 4303 2.6), dropped after ICV check
+    R_DUMMY                     # next header 59: dummy packet (RFC 4303 2.6), ICV was right
     R_NEXT_HEADER               # inner protocol that BEET cannot rebuild
     R_NO_LSI                    # IPv4 payload for an association without LSIs
     R_KEEPALIVE                 # one octet 0xFF (RFC 3948 2.3)

@@ -23,7 +23,7 @@ cdef struct SuiteShape:
 cdef struct EspCipher:
     # Keyed state of one SA; made and wiped by esp_cipher.pyx only.
     void *cipher                        # EVP_CIPHER_CTX *, keyed
-    void *iv_cipher                     # EVP_CIPHER_CTX * that encrypts a counter into CBC IVs, or NULL
+    void *iv_cipher                     # EVP_CIPHER_CTX * that makes CBC IVs, or NULL
     void *mac_inner                     # SHA256_CTX * after the inner HMAC block, or NULL
     void *mac_outer
     uint8_t salt[4]

@@ -1,0 +1,112 @@
+"""What a lab network looks like, as data: hosts, and the links between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import Final, Literal
+
+from hipgw.errors import LocalProtocolError
+from hipgw.values import Address
+
+InterfaceAddress = IPv4Interface | IPv6Interface
+Underlay = Literal["v4", "v6", "both"]
+
+HOST_NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
+INTERFACE_NAME: Final = re.compile(r"[a-z][a-z0-9.-]{0,14}")
+MTU_LEAST_OCTETS: Final = 1280
+"""IPv6 needs it (RFC 8200 section 5), and the HIP interface carries IPv6."""
+MTU_MOST_OCTETS: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A network namespace; one that speaks HIP gets keys, a configuration and a daemon."""
+
+    name: str
+    speaks_hip: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One end of a link."""
+
+    host: str
+    interface: str
+    addresses: tuple[InterfaceAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth pair."""
+
+    ends: tuple[Port, Port]
+    mtu_octets: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A whole network; refuses one that cannot be built.
+
+    Raises:
+        LocalProtocolError: a bad name, an MTU out of range, or an end on a host that is not there.
+    """
+
+    name: str
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...]
+
+    def __post_init__(self) -> None:
+        names = [host.name for host in self.hosts]
+        for name in names:
+            if not HOST_NAME.fullmatch(name):
+                raise LocalProtocolError(
+                    f"host name {name!r}: expected up to 12 lower-case letters and digits"
+                )
+        if len(set(names)) != len(names):
+            raise LocalProtocolError(f"topology {self.name}: two hosts have the same name")
+        ports = [port for link in self.links for port in link.ends]
+        for port in ports:
+            if port.host not in names:
+                raise LocalProtocolError(f"link end on {port.host!r}, which is not a host")
+            if not INTERFACE_NAME.fullmatch(port.interface):
+                raise LocalProtocolError(f"interface name {port.interface!r} is not usable")
+        if len({(port.host, port.interface) for port in ports}) != len(ports):
+            raise LocalProtocolError(f"topology {self.name}: an interface has two links")
+        for link in self.links:
+            if not MTU_LEAST_OCTETS <= link.mtu_octets <= MTU_MOST_OCTETS:
+                raise LocalProtocolError(
+                    f"MTU {link.mtu_octets}: expected {MTU_LEAST_OCTETS} to {MTU_MOST_OCTETS}"
+                )
+
+    def ports_of(self, host: str) -> tuple[Port, ...]:
+        """The interfaces of a host, in the order of the links."""
+        return tuple(port for link in self.links for port in link.ends if port.host == host)
+
+    def addresses_of(self, host: str) -> tuple[Address, ...]:
+        """The underlay addresses of a host, in the order of the links."""
+        return tuple(address.ip for port in self.ports_of(host) for address in port.addresses)
+
+
+def pair(*, mtu_octets: int = 1500, underlay: Underlay = "both") -> Topology:
+    r"""Two hosts on one wire.
+
+    ::
+
+        a 10.77.0.1/24 fd00:77::1/64  eth0 ------ eth0  10.77.0.2/24 fd00:77::2/64 b
+    """
+
+    def port(host: str, number: int) -> Port:
+        texts = {"v4": f"10.77.0.{number}/24", "v6": f"fd00:77::{number}/64"}
+        wanted = [text for family, text in texts.items() if underlay in {family, "both"}]
+        return Port(host, "eth0", tuple(ip_interface(text) for text in wanted))
+
+    return Topology(
+        "pair", (Host("a"), Host("b")), (Link((port("a", 1), port("b", 2)), mtu_octets),)
+    )
+
+
+TOPOLOGIES: Final[Mapping[str, Callable[..., Topology]]] = {"pair": pair}
+"""Makers of the topologies that `hipgw lab up` knows, by name."""

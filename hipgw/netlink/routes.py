@@ -1,0 +1,92 @@
+"""Routes: what the kernel would do with a destination, and the routes that hipgw adds."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket as sockets
+from typing import Any, Final
+
+from hipgw.netlink.rtnetlink import (
+    NetlinkError,
+    message_attributes,
+    with_rtnetlink,
+)
+from hipgw.values import Address
+
+UNREACHABLE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}
+"""What RTM_GETROUTE answers for "no route" and for routes of type unreachable, prohibit and
+blackhole."""
+
+RT_SCOPE_LINK: Final = 253
+
+
+def source_for(destination: Address) -> Address | None:
+    """The source address that the kernel would choose for `destination`; None without a route."""
+    route = _look_up(destination)
+    if route is None or "RTA_PREFSRC" not in route:
+        return None
+    return ipaddress.ip_address(str(route["RTA_PREFSRC"]))
+
+
+def path_mtu(destination: Address) -> int | None:
+    """Octets that fit to `destination` as the kernel knows now; None without a route.
+
+    That is a learnt path MTU or the MTU of the route where there is one, else of the link.
+    """
+
+    def task(socket: Any) -> int | None:
+        route = _ask(socket, destination)
+        if route is None:
+            return None
+        metrics = route.get("RTA_METRICS")
+        if metrics is not None:
+            mtu = message_attributes(metrics).get("RTAX_MTU")
+            if mtu:
+                return int(mtu)
+        links = socket.get_links(route["RTA_OIF"])
+        return int(message_attributes(links[0])["IFLA_MTU"])
+
+    return with_rtnetlink(f"look up the route to {destination}", task)
+
+
+def _look_up(destination: Address) -> dict[str, Any] | None:
+    return with_rtnetlink(
+        f"look up the route to {destination}", lambda socket: _ask(socket, destination)
+    )
+
+
+def _ask(socket: Any, destination: Address) -> dict[str, Any] | None:
+    try:
+        replies = socket.route("get", family=_family(destination), dst=str(destination))
+    except NetlinkError as error:
+        if error.code in UNREACHABLE:
+            return None
+        raise
+    return message_attributes(replies[0]) if replies else None
+
+
+def replace_interface_route(
+    socket: Any,
+    index: int,
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    source: Address,
+    mtu: int | None = None,
+) -> None:
+    """Route `network` out of an interface, with `source` as source address and maybe an MTU."""
+    request: dict[str, Any] = {
+        "family": _family(source),
+        "dst": str(network),
+        "oif": index,
+        "prefsrc": str(source),
+    }
+    if source.version == 4:
+        request["scope"] = RT_SCOPE_LINK
+    if mtu is not None:
+        request["metrics"] = {"mtu": mtu}
+    socket.route("replace", **request)
+
+
+def _family(address: Address) -> int:
+    return sockets.AF_INET if address.version == 4 else sockets.AF_INET6
