@@ -1,7 +1,7 @@
 """ESP in place, a batch at a time (RFC 4303 as profiled by RFC 7402).
 
 Packet: SPI 4 | sequence 4 | IV 0, 8 or 16 | payload | padding | pad length 1 | next header 1 |
-ICV 16.
+ICV 8, 12 or 16.
 
 Seal, for each batch:
   1. number and frame: next sequence number, header and IV into the headroom, padding, trailer and
@@ -29,8 +29,6 @@ from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD
 from hipgw._fastpath.esp_cipher cimport (
     AES_BLOCK,
     ESP_HEADER,
-    GCM_IV,
-    ICV,
     draw_blocks,
     open_packet,
     seal_packet,
@@ -69,7 +67,10 @@ cdef void drop(PacketDesc *d, int reason) noexcept nogil:
 
 
 cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now_ns) noexcept nogil:
-    """Seal pass 1 for one packet: everything but cipher and ICV. The CBC IV comes in pass 2."""
+    """Seal pass 1 for one packet: everything but cipher and ICV. The CBC IV comes in pass 2.
+
+    The other IV is the 64-bit sequence number.
+    """
     cdef const SuiteShape *shape = &s.esp.shape
     cdef uint8_t *tail = arena + d.offset + d.length
     cdef uint8_t *p
@@ -87,11 +88,11 @@ cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now
     tail[padding] = <uint8_t>padding
     tail[padding + 1] = d.next_header
     d.offset -= ESP_HEADER + shape.iv_octets
-    d.length += ESP_HEADER + shape.iv_octets + padding + 2 + ICV
+    d.length += ESP_HEADER + shape.iv_octets + padding + 2 + shape.icv_octets
     p = arena + d.offset
     store_be32(p, s.spi)
     store_be32(p + 4, <uint32_t>s.sequence)
-    if shape.iv_octets == GCM_IV:
+    if shape.iv_octets != 0 and s.esp.iv_cipher == NULL:
         store_be64(p + ESP_HEADER, s.sequence)
 
 
@@ -105,7 +106,8 @@ cdef Py_ssize_t seal_run(
         if desc[i].verdict != FORWARD:
             continue
         if e.iv_cipher != NULL:
-            memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK, AES_BLOCK)
+            memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK,
+                   e.shape.iv_octets)
         if drawn and seal_packet(e, arena + desc[i].offset, desc[i].length):
             stay += 1
         else:
@@ -135,7 +137,7 @@ cdef Py_ssize_t esp_seal_batch(
 cdef int parse_sealed(const uint8_t *arena, const PacketDesc *d, const SaIn *s) noexcept nogil:
     """Open pass 1 for one packet: 0 or a Reason; changes nothing."""
     cdef const SuiteShape *shape = &s.esp.shape
-    cdef uint32_t fixed = ESP_HEADER + shape.iv_octets + ICV
+    cdef uint32_t fixed = ESP_HEADER + shape.iv_octets + shape.icv_octets
     if d.length < ESP_HEADER:
         return R_RUNT
     if d.length < fixed + 2 or (d.length - fixed) & (<uint32_t>shape.align_octets - 1):
@@ -158,7 +160,7 @@ cdef int accept_opened(
     """Open pass 3 for one authentic packet: 0 or a Reason."""
     cdef const uint8_t *p = arena + d.offset
     cdef uint32_t body = ESP_HEADER + s.esp.shape.iv_octets
-    cdef uint32_t room = d.length - body - ICV - 2          # payload and padding
+    cdef uint32_t room = d.length - body - s.esp.shape.icv_octets - 2   # payload and padding
     cdef uint32_t padding = p[body + room]
     cdef uint64_t sequence = load_be32(p + 4)
     cdef int reason = replay_check(&s.replay, sequence)

@@ -6,11 +6,9 @@ from hipgw._fastpath.sa cimport EspCipher, SuiteShape
 
 cdef enum:
     ESP_HEADER = 8                  # SPI and sequence number
-    ICV = 16                        # of every suite here
-    GCM_IV = 8
-    AES_BLOCK = 16                  # also the CBC IV
+    AES_BLOCK = 16                  # also the longest IV
 
-# Sizes of a suite; all zero for a suite that hipgw does not carry.
+# Sizes of a suite (SUITE_* of sa.pxd); all zero for a suite that hipgw does not carry.
 cdef SuiteShape suite_shape(int suite) noexcept nogil
 
 # Key `e` (whose old content is not looked at). 0, or -1: unknown suite, wrong key length, library
@@ -24,4 +22,6 @@ cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil
 
 cdef bint seal_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil
 cdef bint open_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil
+
+# n blocks of AES_BLOCK octets, of which a packet takes the first iv_octets.
 cdef bint draw_blocks(const EspCipher *e, uint8_t *blocks, Py_ssize_t n) noexcept nogil

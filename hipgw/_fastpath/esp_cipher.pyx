@@ -1,72 +1,141 @@
 """The keyed state of one SA, and its cipher and ICV over one packet in place.
 
-A context is keyed once, when the SA is installed; a packet only sets the nonce (GCM) or nothing at
-all (CBC, HMAC).
+A context is keyed once, when the SA is installed; a packet only sets the nonce (GCM, CCM, GMAC,
+and the zero IV of CMAC) or nothing at all (CBC, HMAC).
 
-IVs. GCM: the 64-bit sequence number, which never repeats under one key (RFC 4106 section 3.1).
+IVs. GCM, CCM, GMAC: the 64-bit sequence number, which never repeats under one key (RFC 4106
+section 3.1, RFC 4309 section 3.1, RFC 4543 section 3.1).
 CBC: a random block R in front of the payload is encrypted with it, as one more block of the chain
 that runs on from the last packet, and its ciphertext is the IV (RFC 4346 section 6.2.3.2, way
 (2)(b)): as unpredictable as R, and the context never has to be set up again. R is AES-CTR under
-a random key from a random counter, both drawn when the SA is keyed. The receiver does the same:
-IV | ciphertext goes through the running chain, the IV's block comes out as noise that nobody reads.
+a random key from a random counter, both drawn when the SA is keyed; 3DES takes half a block. The
+receiver does the same: IV | ciphertext goes through the running chain, the IV's block comes out as
+noise that nobody reads.
 
-HMAC: SHA-256 contexts after the two padded key blocks are kept and copied (RFC 2104 section 4).
+CCM verifies only with the last octet of ciphertext, so libcrypto decrypts in place and clears the
+payload again when the tag is wrong; it also leaves an entry in the thread's OpenSSL error queue, a
+ring of 16 that libcrypto allocates from.
 
 Ownership: the contexts behind EspCipher belong to the SA and to the one worker that carries it.
 One-packet functions take SPI..ICV at `p`; the caller has checked `length` against the suite.
 """
 
 from libc.stdint cimport uint16_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.c.libcrypto cimport (
     EVP_CTRL_AEAD_GET_TAG,
+    EVP_CTRL_AEAD_SET_IVLEN,
     EVP_CTRL_AEAD_SET_TAG,
-    SHA256_BLOCK_OCTETS,
-    SHA256_DIGEST_OCTETS,
-    Sha256Ctx,
 )
-from hipgw._fastpath.libcrypto cimport crypto
+from hipgw._fastpath.esp_mac cimport MAC_MOST_OCTETS, cmac, hmac, key_cmac, key_hmac, mac_wipe
+from hipgw._fastpath.libcrypto cimport Hash, crypto
 from hipgw._fastpath.sa cimport (
+    SUITE_AES128_CBC_SHA1,
     SUITE_AES128_CBC_SHA256,
     SUITE_AES256_CBC_SHA256,
+    SUITE_AES_CCM_8,
+    SUITE_AES_CCM_16,
+    SUITE_AES_CMAC_96,
+    SUITE_AES_GCM_8,
     SUITE_AES_GCM_16,
+    SUITE_AES_GMAC,
     SUITE_NULL_SHA256,
+    SUITE_V1_3DES_CBC_MD5,
+    SUITE_V1_3DES_CBC_SHA1,
+    SUITE_V1_AES128_CBC_SHA1,
+    SUITE_V1_NULL_MD5,
+    SUITE_V1_NULL_SHA1,
 )
 
 cdef enum:
+    AES_128_KEY = 16
+    COUNTER_IV = 8                  # of GCM, CCM and GMAC
     GCM_SALT = 4
-    GCM_NONCE = GCM_SALT + GCM_IV
+    GCM_NONCE = GCM_SALT + COUNTER_IV
+    CCM_SALT = 3
+    CCM_NONCE = CCM_SALT + COUNTER_IV
+
+
+# --- suites -----------------------------------------------------------------------------------
+
+cdef SuiteShape sizes(
+        uint16_t encryption_key, uint16_t authentication_key, uint16_t iv, uint16_t icv,
+        uint16_t align) noexcept nogil:
+    cdef SuiteShape shape
+    shape.encryption_key_octets = encryption_key
+    shape.authentication_key_octets = authentication_key
+    shape.iv_octets = iv
+    shape.icv_octets = icv
+    shape.align_octets = align
+    return shape
+
+
+cdef SuiteShape suite_shape(int suite) noexcept nogil:
+    """Wire and key sizes of a suite; all zero when not carried.
+
+    RFC 7402 section 5.1.2 and RFC 5202 section 5.1.2 name the suites; keys and ICVs are those of
+    RFC 2403, 2404, 2451, 4106, 4309, 4494, 4543 and 4868, with AES-128 and the salt drawn as the
+    tail of the key.
+    """
+    if suite == SUITE_NULL_SHA256:
+        return sizes(0, 32, 0, 16, 4)
+    if suite == SUITE_AES128_CBC_SHA256:
+        return sizes(AES_128_KEY, 32, 16, 16, 16)
+    if suite == SUITE_AES256_CBC_SHA256:
+        return sizes(32, 32, 16, 16, 16)
+    if suite == SUITE_AES_CCM_8:
+        return sizes(AES_128_KEY + CCM_SALT, 0, COUNTER_IV, 8, 4)
+    if suite == SUITE_AES_CCM_16:
+        return sizes(AES_128_KEY + CCM_SALT, 0, COUNTER_IV, 16, 4)
+    if suite == SUITE_AES_GCM_8:
+        return sizes(AES_128_KEY + GCM_SALT, 0, COUNTER_IV, 8, 4)
+    if suite == SUITE_AES_GCM_16:
+        return sizes(AES_128_KEY + GCM_SALT, 0, COUNTER_IV, 16, 4)
+    if suite == SUITE_AES_CMAC_96:
+        return sizes(0, AES_128_KEY, 0, 12, 4)
+    if suite == SUITE_AES_GMAC:
+        return sizes(0, AES_128_KEY + GCM_SALT, COUNTER_IV, 16, 4)
+    if suite == SUITE_AES128_CBC_SHA1 or suite == SUITE_V1_AES128_CBC_SHA1:
+        return sizes(AES_128_KEY, 20, 16, 12, 16)
+    if suite == SUITE_V1_3DES_CBC_SHA1 and crypto.des_ede3_cbc != NULL:
+        return sizes(24, 20, 8, 12, 8)
+    if suite == SUITE_V1_3DES_CBC_MD5 and crypto.des_ede3_cbc != NULL and crypto.md5.init != NULL:
+        return sizes(24, 16, 8, 12, 8)
+    if suite == SUITE_V1_NULL_SHA1:
+        return sizes(0, 20, 0, 12, 4)
+    if suite == SUITE_V1_NULL_MD5 and crypto.md5.init != NULL:
+        return sizes(0, 16, 0, 12, 4)
+    return sizes(0, 0, 0, 0, 0)
+
+
+cdef const Hash *hash_of(int suite) noexcept nogil:
+    """The hash of a suite with HMAC."""
+    if (
+        suite == SUITE_AES128_CBC_SHA256
+        or suite == SUITE_AES256_CBC_SHA256
+        or suite == SUITE_NULL_SHA256
+    ):
+        return &crypto.sha256
+    if suite == SUITE_V1_3DES_CBC_MD5 or suite == SUITE_V1_NULL_MD5:
+        return &crypto.md5
+    return &crypto.sha1
+
+
+cdef const void *cbc_of(int suite) noexcept nogil:
+    """The EVP_CIPHER of a suite with CBC."""
+    if suite == SUITE_AES256_CBC_SHA256:
+        return crypto.aes_256_cbc
+    if suite == SUITE_V1_3DES_CBC_SHA1 or suite == SUITE_V1_3DES_CBC_MD5:
+        return crypto.des_ede3_cbc
+    return crypto.aes_128_cbc
 
 
 # --- keys -------------------------------------------------------------------------------------
 
-cdef SuiteShape suite_shape(int suite) noexcept nogil:
-    """Wire and key sizes of a suite (RFC 7402 section 5.1.2); all zero when not carried."""
-    cdef SuiteShape shape
-    memset(&shape, 0, sizeof(SuiteShape))
-    if suite == SUITE_NULL_SHA256:
-        shape.align_octets = 4
-        shape.authentication_key_octets = 32
-    elif suite == SUITE_AES128_CBC_SHA256 or suite == SUITE_AES256_CBC_SHA256:
-        shape.iv_octets = AES_BLOCK
-        shape.align_octets = AES_BLOCK
-        shape.encryption_key_octets = 16 if suite == SUITE_AES128_CBC_SHA256 else 32
-        shape.authentication_key_octets = 32
-    elif suite == SUITE_AES_GCM_16:
-        shape.iv_octets = GCM_IV
-        shape.align_octets = 4
-        shape.encryption_key_octets = 16 + GCM_SALT
-    else:
-        return shape
-    shape.icv_octets = ICV
-    return shape
-
-
 cdef bint key_gcm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
-    """The salt is the tail of the key (RFC 4106 section 8.1)."""
-    memcpy(e.salt, key + 16, GCM_SALT)
+    """The salt is the tail of the key (RFC 4106 section 8.1, RFC 4543 section 5.4)."""
+    memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
     e.cipher = crypto.cipher_new()
     return (
         e.cipher != NULL
@@ -74,17 +143,27 @@ cdef bint key_gcm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
     )
 
 
-cdef bint key_cbc(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
-    """One running chain per SA; the IV it starts from does not matter (module docstring)."""
-    cdef uint8_t start[AES_BLOCK]
-    cdef const void *kind = crypto.aes_128_cbc
-    memset(start, 0, AES_BLOCK)
-    if e.suite == SUITE_AES256_CBC_SHA256:
-        kind = crypto.aes_256_cbc
+cdef bint key_ccm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
+    """The salt is the tail of the key (RFC 4309 section 7.1); sizes are set before the key."""
+    memcpy(e.salt, key + AES_128_KEY, CCM_SALT)
     e.cipher = crypto.cipher_new()
     return (
         e.cipher != NULL
-        and crypto.cipher_init(e.cipher, kind, NULL, key, start, seal) == 1
+        and crypto.cipher_init(e.cipher, crypto.aes_128_ccm, NULL, NULL, NULL, seal) == 1
+        and crypto.cipher_ctrl(e.cipher, EVP_CTRL_AEAD_SET_IVLEN, CCM_NONCE, NULL) == 1
+        and crypto.cipher_ctrl(e.cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, NULL) == 1
+        and crypto.cipher_init(e.cipher, NULL, NULL, key, NULL, seal) == 1
+    )
+
+
+cdef bint key_cbc(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
+    """One running chain per SA; the IV it starts from does not matter (module docstring)."""
+    cdef uint8_t start[AES_BLOCK]
+    memset(start, 0, AES_BLOCK)
+    e.cipher = crypto.cipher_new()
+    return (
+        e.cipher != NULL
+        and crypto.cipher_init(e.cipher, cbc_of(e.suite), NULL, key, start, seal) == 1
         and crypto.cipher_set_padding(e.cipher, 0) == 1
         and (not seal or key_iv_source(e))
     )
@@ -105,37 +184,27 @@ cdef bint key_iv_source(EspCipher *e) noexcept nogil:
     return ready
 
 
-cdef void *hmac_half(const uint8_t *key, Py_ssize_t n, uint8_t mask) noexcept nogil:
-    """SHA-256 after the block `key ^ mask` (RFC 2104 section 2), or NULL. n <= 64 octets."""
-    cdef uint8_t block[SHA256_BLOCK_OCTETS]
-    cdef Sha256Ctx *half = <Sha256Ctx *>calloc(1, sizeof(Sha256Ctx))
-    cdef Py_ssize_t i
-    if half == NULL:
-        return NULL
-    memset(block, mask, SHA256_BLOCK_OCTETS)
-    for i in range(n):
-        block[i] ^= key[i]
-    if (
-        crypto.sha256_init(half) != 1
-        or crypto.sha256_update(half, block, SHA256_BLOCK_OCTETS) != 1
-    ):
-        free(half)
-        half = NULL
-    crypto.cleanse(block, SHA256_BLOCK_OCTETS)
-    return half
-
-
-cdef bint key_hmac(EspCipher *e, const uint8_t *key, Py_ssize_t n) noexcept nogil:
-    e.mac_inner = hmac_half(key, n, 0x36)
-    e.mac_outer = hmac_half(key, n, 0x5C)
-    return e.mac_inner != NULL and e.mac_outer != NULL
+cdef bint key_suite(
+        EspCipher *e, const uint8_t *enc_key, const uint8_t *auth_key, bint seal) noexcept nogil:
+    """Key by suite and shape; the lengths of the keys are right."""
+    if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
+        return key_gcm(e, enc_key, seal)
+    if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
+        return key_ccm(e, enc_key, seal)
+    if e.suite == SUITE_AES_GMAC:
+        return key_gcm(e, auth_key, seal)
+    if e.suite == SUITE_AES_CMAC_96:
+        return key_cmac(e, auth_key)
+    return (
+        key_hmac(e, hash_of(e.suite), auth_key, e.shape.authentication_key_octets)
+        and (e.shape.encryption_key_octets == 0 or key_cbc(e, enc_key, seal))
+    )
 
 
 cdef int esp_cipher_init(
         EspCipher *e, int suite, const uint8_t *enc_key, Py_ssize_t n_enc,
         const uint8_t *auth_key, Py_ssize_t n_auth, bint seal) noexcept nogil:
     """Key `e` for one direction: 0, or -1 and an `e` that is all zero."""
-    cdef bint ready
     memset(e, 0, sizeof(EspCipher))
     e.shape = suite_shape(suite)
     if (
@@ -146,124 +215,158 @@ cdef int esp_cipher_init(
         memset(e, 0, sizeof(EspCipher))
         return -1
     e.suite = <uint16_t>suite
-    if suite == SUITE_AES_GCM_16:
-        ready = key_gcm(e, enc_key, seal)
-    else:
-        ready = key_hmac(e, auth_key, n_auth)
-        if ready and suite != SUITE_NULL_SHA256:
-            ready = key_cbc(e, enc_key, seal)
-    if not ready:
+    if not key_suite(e, enc_key, auth_key, seal):
         esp_cipher_wipe(e)
         return -1
     return 0
-
-
-cdef void wipe_hash(void *half) noexcept nogil:
-    if half != NULL:
-        crypto.cleanse(half, sizeof(Sha256Ctx))
-        free(half)
 
 
 cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil:
     """Free and clear; EVP_CIPHER_CTX_free clears its key schedule and accepts NULL."""
     crypto.cipher_free(e.cipher)
     crypto.cipher_free(e.iv_cipher)
-    wipe_hash(e.mac_inner)
-    wipe_hash(e.mac_outer)
+    mac_wipe(e)
     crypto.cleanse(e, sizeof(EspCipher))
 
 
-# --- one packet -------------------------------------------------------------------------------
+# --- one packet: GCM and GMAC -----------------------------------------------------------------
 
-cdef bint hmac_sha256(
-        const EspCipher *e, const uint8_t *p, Py_ssize_t n, uint8_t *mac) noexcept nogil:
-    """HMAC-SHA-256 of n octets into mac[32]; the first 16 are the ICV (RFC 4868 section 2.1)."""
-    cdef Sha256Ctx hash
-    cdef bint done
-    memcpy(&hash, e.mac_inner, sizeof(Sha256Ctx))
-    done = crypto.sha256_update(&hash, p, n) == 1 and crypto.sha256_final(mac, &hash) == 1
-    memcpy(&hash, e.mac_outer, sizeof(Sha256Ctx))
-    return (
-        done
-        and crypto.sha256_update(&hash, mac, SHA256_DIGEST_OCTETS) == 1
-        and crypto.sha256_final(mac, &hash) == 1
-    )
-
-
-cdef bint gcm_start(const EspCipher *e, const uint8_t *p) noexcept nogil:
+cdef inline bint gcm_start(const EspCipher *e, const uint8_t *p) noexcept nogil:
     """Nonce salt | IV, then SPI | sequence as additional data (RFC 4106 sections 4, 5)."""
     cdef uint8_t nonce[GCM_NONCE]
     cdef int done
     memcpy(nonce, e.salt, GCM_SALT)
-    memcpy(nonce + GCM_SALT, p + ESP_HEADER, GCM_IV)
+    memcpy(nonce + GCM_SALT, p + ESP_HEADER, COUNTER_IV)
     return (
         crypto.cipher_init(e.cipher, NULL, NULL, NULL, nonce, -1) == 1
         and crypto.cipher_update(e.cipher, NULL, &done, p, ESP_HEADER) == 1
     )
 
 
-cdef bint seal_gcm(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
-    cdef uint8_t *body = p + ESP_HEADER + GCM_IV
-    cdef int n = <int>(length - ESP_HEADER - GCM_IV - ICV)
+cdef inline bint seal_gcm(
+        const EspCipher *e, uint8_t *body, uint8_t *into, int n) noexcept nogil:
+    """After gcm_start: n octets at `body`, then the tag behind them.
+
+    `into` is `body`, or NULL to authenticate in clear (GMAC, RFC 4543 section 3.3).
+    """
     cdef int done
     return (
-        gcm_start(e, p)
-        and crypto.cipher_update(e.cipher, body, &done, body, n) == 1
+        crypto.cipher_update(e.cipher, into, &done, body, n) == 1
         and crypto.cipher_final(e.cipher, body + n, &done) == 1
-        and crypto.cipher_ctrl(e.cipher, EVP_CTRL_AEAD_GET_TAG, ICV, body + n) == 1
+        and crypto.cipher_ctrl(
+            e.cipher, EVP_CTRL_AEAD_GET_TAG, e.shape.icv_octets, body + n) == 1
     )
 
 
-cdef bint open_gcm(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
-    cdef uint8_t *body = p + ESP_HEADER + GCM_IV
-    cdef int n = <int>(length - ESP_HEADER - GCM_IV - ICV)
+cdef inline bint open_gcm(
+        const EspCipher *e, uint8_t *body, uint8_t *into, int n) noexcept nogil:
+    """The reverse of `seal_gcm`."""
     cdef int done
     return (
-        gcm_start(e, p)
-        and crypto.cipher_update(e.cipher, body, &done, body, n) == 1
-        and crypto.cipher_ctrl(e.cipher, EVP_CTRL_AEAD_SET_TAG, ICV, body + n) == 1
+        crypto.cipher_update(e.cipher, into, &done, body, n) == 1
+        and crypto.cipher_ctrl(
+            e.cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, body + n) == 1
         and crypto.cipher_final(e.cipher, body + n, &done) == 1
     )
 
 
-cdef bint run_chain(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
+# --- one packet: CCM --------------------------------------------------------------------------
+
+cdef bint ccm_start(const EspCipher *e, const uint8_t *p, int n) noexcept nogil:
+    """Nonce, length, SPI | sequence (RFC 4309 sections 4, 5); CCM wants the length n first."""
+    cdef uint8_t nonce[CCM_NONCE]
+    cdef int done
+    memcpy(nonce, e.salt, CCM_SALT)
+    memcpy(nonce + CCM_SALT, p + ESP_HEADER, COUNTER_IV)
+    return (
+        crypto.cipher_init(e.cipher, NULL, NULL, NULL, nonce, -1) == 1
+        and crypto.cipher_update(e.cipher, NULL, &done, NULL, n) == 1
+        and crypto.cipher_update(e.cipher, NULL, &done, p, ESP_HEADER) == 1
+    )
+
+
+cdef bint seal_ccm(const EspCipher *e, uint8_t *p, uint8_t *body, int n) noexcept nogil:
+    cdef int done
+    return (
+        ccm_start(e, p, n)
+        and crypto.cipher_update(e.cipher, body, &done, body, n) == 1
+        and crypto.cipher_ctrl(
+            e.cipher, EVP_CTRL_AEAD_GET_TAG, e.shape.icv_octets, body + n) == 1
+    )
+
+
+cdef bint open_ccm(const EspCipher *e, uint8_t *p, uint8_t *body, int n) noexcept nogil:
+    """The update that decrypts is also the one that verifies."""
+    cdef int done
+    return (
+        crypto.cipher_ctrl(e.cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, body + n) == 1
+        and ccm_start(e, p, n)
+        and crypto.cipher_update(e.cipher, body, &done, body, n) == 1
+    )
+
+
+# --- one packet: CBC or no cipher, then a MAC -------------------------------------------------
+
+cdef bint run_chain(const EspCipher *e, uint8_t *p, uint32_t n) noexcept nogil:
     """CBC over IV block and ciphertext, in place, in the direction the context was keyed for."""
     cdef int done
-    return e.cipher == NULL or crypto.cipher_update(
-        e.cipher, p + ESP_HEADER, &done, p + ESP_HEADER, <int>(length - ESP_HEADER - ICV)) == 1
+    return e.shape.iv_octets == 0 or crypto.cipher_update(
+        e.cipher, p + ESP_HEADER, &done, p + ESP_HEADER, <int>(n - ESP_HEADER)) == 1
 
 
-cdef bint seal_hmac(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
-    """Encrypt, then authenticate SPI up to the next header."""
-    cdef uint8_t mac[SHA256_DIGEST_OCTETS]
-    if not (run_chain(e, p, length) and hmac_sha256(e, p, length - ICV, mac)):
+cdef bint take_mac(const EspCipher *e, const uint8_t *p, uint32_t n, uint8_t *mac) noexcept nogil:
+    if e.suite == SUITE_AES_CMAC_96:
+        return cmac(e, p, n, mac)
+    return hmac(e, hash_of(e.suite), p, n, mac)
+
+
+cdef bint seal_then_mac(const EspCipher *e, uint8_t *p, uint32_t n) noexcept nogil:
+    """Encrypt, then authenticate the n octets from SPI to next header."""
+    cdef uint8_t mac[MAC_MOST_OCTETS]
+    if not (run_chain(e, p, n) and take_mac(e, p, n, mac)):
         return False
-    memcpy(p + length - ICV, mac, ICV)
+    memcpy(p + n, mac, e.shape.icv_octets)
     return True
 
 
-cdef bint open_hmac(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
+cdef bint verify_then_open(const EspCipher *e, uint8_t *p, uint32_t n) noexcept nogil:
     """Verify first; what is not authentic is not decrypted."""
-    cdef uint8_t mac[SHA256_DIGEST_OCTETS]
+    cdef uint8_t mac[MAC_MOST_OCTETS]
     return (
-        hmac_sha256(e, p, length - ICV, mac)
-        and crypto.memcmp(mac, p + length - ICV, ICV) == 0
-        and run_chain(e, p, length)
+        take_mac(e, p, n, mac)
+        and crypto.memcmp(mac, p + n, e.shape.icv_octets) == 0
+        and run_chain(e, p, n)
     )
 
 
+# --- one packet -------------------------------------------------------------------------------
+
 cdef bint seal_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
-    """Encrypt and authenticate; the IV field holds the GCM IV, or R for CBC."""
-    if e.suite == SUITE_AES_GCM_16:
-        return seal_gcm(e, p, length)
-    return seal_hmac(e, p, length)
+    """Encrypt and authenticate; the IV field holds the sequence number, or R for CBC."""
+    cdef uint32_t covered = length - e.shape.icv_octets
+    cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV        # where there is a counter IV
+    cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
+    if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
+        return gcm_start(e, p) and seal_gcm(e, body, body, n)
+    if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
+        return seal_ccm(e, p, body, n)
+    if e.suite == SUITE_AES_GMAC:
+        return gcm_start(e, p) and seal_gcm(e, body, NULL, n)
+    return seal_then_mac(e, p, covered)
 
 
 cdef bint open_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
     """Whether the ICV is right; then payload, padding and trailer are in clear."""
-    if e.suite == SUITE_AES_GCM_16:
-        return open_gcm(e, p, length)
-    return open_hmac(e, p, length)
+    cdef uint32_t covered = length - e.shape.icv_octets
+    cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV
+    cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
+    if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
+        return gcm_start(e, p) and open_gcm(e, body, body, n)
+    if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
+        return open_ccm(e, p, body, n)
+    if e.suite == SUITE_AES_GMAC:
+        return gcm_start(e, p) and open_gcm(e, body, NULL, n)
+    return verify_then_open(e, p, covered)
 
 
 cdef bint draw_blocks(const EspCipher *e, uint8_t *blocks, Py_ssize_t n) noexcept nogil:

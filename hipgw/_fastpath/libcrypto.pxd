@@ -10,13 +10,20 @@ from hipgw._fastpath.c.libcrypto cimport (
     EvpCipherFinalEx,
     EvpCipherInitEx,
     EvpCipherUpdate,
+    HashFinal,
+    HashInit,
+    HashUpdate,
     OpensslCleanse,
     OpensslVersion,
     RandBytes,
-    Sha256Final,
-    Sha256Init,
-    Sha256Update,
 )
+
+cdef struct Hash:
+    # SHA256_*, SHA1_* or MD5_*; all NULL where the library was built without
+    HashInit init
+    HashUpdate update
+    HashFinal final
+    Py_ssize_t digest_octets
 
 cdef struct Libcrypto:
     EvpCipherFetch cipher_fetch
@@ -27,9 +34,9 @@ cdef struct Libcrypto:
     EvpCipherFinalEx cipher_final
     EvpCipherCtxCtrl cipher_ctrl
     EvpCipherCtxSetPadding cipher_set_padding
-    Sha256Init sha256_init
-    Sha256Update sha256_update
-    Sha256Final sha256_final
+    Hash sha256
+    Hash sha1
+    Hash md5
     RandBytes rand_bytes
     OpensslCleanse cleanse
     CryptoMemcmp memcmp
@@ -39,5 +46,7 @@ cdef struct Libcrypto:
     void *aes_128_cbc
     void *aes_256_cbc
     void *aes_128_ctr
+    void *aes_128_ccm
+    void *des_ede3_cbc      # NULL where the default provider lacks it
 
 cdef Libcrypto crypto       # filled before the import returns, constant afterwards

@@ -1,5 +1,7 @@
 """Opens the system's libcrypto.so.3 at import and looks up the few functions that ESP needs.
 
+What only deprecated suites use, 3DES and MD5, may be missing; those suites are then not carried.
+
 There is no link-time dependency and no header: distribution security updates apply to a built
 wheel, and `import` says what to install when the library is missing. The library is never closed.
 """
@@ -26,6 +28,14 @@ cdef void *_cipher(bytes name) except NULL:
     return cipher
 
 
+cdef int _hash(Hash *found, void *library, bytes name, Py_ssize_t digest_octets) except -1:
+    found.init = <HashInit>_symbol(library, name + b"_Init")
+    found.update = <HashUpdate>_symbol(library, name + b"_Update")
+    found.final = <HashFinal>_symbol(library, name + b"_Final")
+    found.digest_octets = digest_octets
+    return 0
+
+
 cdef int _open() except -1:
     cdef void *library = dlopen(LIBRARY.encode(), RTLD_NOW | RTLD_LOCAL)
     if library == NULL:
@@ -39,9 +49,10 @@ cdef int _open() except -1:
     crypto.cipher_ctrl = <EvpCipherCtxCtrl>_symbol(library, b"EVP_CIPHER_CTX_ctrl")
     crypto.cipher_set_padding = <EvpCipherCtxSetPadding>_symbol(
         library, b"EVP_CIPHER_CTX_set_padding")
-    crypto.sha256_init = <Sha256Init>_symbol(library, b"SHA256_Init")
-    crypto.sha256_update = <Sha256Update>_symbol(library, b"SHA256_Update")
-    crypto.sha256_final = <Sha256Final>_symbol(library, b"SHA256_Final")
+    _hash(&crypto.sha256, library, b"SHA256", 32)
+    _hash(&crypto.sha1, library, b"SHA1", 20)
+    if dlsym(library, b"MD5_Init") != NULL:
+        _hash(&crypto.md5, library, b"MD5", 16)
     crypto.rand_bytes = <RandBytes>_symbol(library, b"RAND_bytes")
     crypto.cleanse = <OpensslCleanse>_symbol(library, b"OPENSSL_cleanse")
     crypto.memcmp = <CryptoMemcmp>_symbol(library, b"CRYPTO_memcmp")
@@ -50,6 +61,8 @@ cdef int _open() except -1:
     crypto.aes_128_cbc = _cipher(b"AES-128-CBC")
     crypto.aes_256_cbc = _cipher(b"AES-256-CBC")
     crypto.aes_128_ctr = _cipher(b"AES-128-CTR")
+    crypto.aes_128_ccm = _cipher(b"AES-128-CCM")
+    crypto.des_ede3_cbc = crypto.cipher_fetch(NULL, b"DES-EDE3-CBC", NULL)
     return 0
 
 

@@ -8,10 +8,27 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     REPLAY_WORDS = 32           # 64-bit words; protects (32 - 1) * 64 = 1984 sequence numbers
+
+# ESP suites as `EspSuite` of hipgw.values numbers them: HIPv2's are the wire's (RFC 7402 section
+# 5.1.2); HIPv1's (RFC 5202 section 5.1.2), which count from 1 again, carry V1_FLAG on top.
+# HIPv1's 4, Blowfish, is not carried: OpenSSL 3 keeps it in the legacy provider.
+cdef enum:
+    V1_FLAG = 0x100
+    SUITE_AES128_CBC_SHA1 = 1
     SUITE_NULL_SHA256 = 7
     SUITE_AES128_CBC_SHA256 = 8
     SUITE_AES256_CBC_SHA256 = 9
+    SUITE_AES_CCM_8 = 10
+    SUITE_AES_CCM_16 = 11
+    SUITE_AES_GCM_8 = 12
     SUITE_AES_GCM_16 = 13
+    SUITE_AES_CMAC_96 = 14
+    SUITE_AES_GMAC = 15
+    SUITE_V1_AES128_CBC_SHA1 = V1_FLAG | 1
+    SUITE_V1_3DES_CBC_SHA1 = V1_FLAG | 2
+    SUITE_V1_3DES_CBC_MD5 = V1_FLAG | 3
+    SUITE_V1_NULL_SHA1 = V1_FLAG | 5
+    SUITE_V1_NULL_MD5 = V1_FLAG | 6
 
 cdef struct SuiteShape:
     uint16_t iv_octets
@@ -24,10 +41,10 @@ cdef struct EspCipher:
     # Keyed state of one SA; made and wiped by esp_cipher.pyx only.
     void *cipher                        # EVP_CIPHER_CTX *, keyed
     void *iv_cipher                     # EVP_CIPHER_CTX * that makes CBC IVs, or NULL
-    void *mac_inner                     # SHA256_CTX * after the inner HMAC block, or NULL
-    void *mac_outer
-    uint8_t salt[4]
-    uint16_t suite
+    void *mac_inner                     # HMAC after its inner block, or CMAC's subkeys, or NULL
+    void *mac_outer                     # HMAC after its outer block, or NULL
+    uint8_t salt[4]                     # CCM: 3 of them
+    uint16_t suite                      # SUITE_*
     SuiteShape shape
 
 cdef struct Replay:

@@ -116,7 +116,7 @@ cdef str cipher_trouble(int suite, bytes encryption_key, bytes authentication_ke
     """Why a cipher could not be keyed, without a word about the keys but their lengths."""
     cdef SuiteShape shape = suite_shape(suite)
     if shape.icv_octets == 0:
-        return f"ESP suite {suite} is not carried: expected 7, 8, 9 or 13"
+        return f"ESP suite {suite} is not carried"
     return (
         f"ESP suite {suite} takes keys of {shape.encryption_key_octets} and "
         f"{shape.authentication_key_octets} octets; {len(encryption_key)} and "

@@ -80,12 +80,28 @@ class HipCipher(IntEnum):
 
 
 class EspSuite(IntEnum):
-    """ESP_TRANSFORM suites that hipgw carries (RFC 7402 section 5.1.2)."""
+    """ESP suites that the data plane carries, by the numbers that it knows them by.
 
+    Those of HIPv2 are the numbers of ESP_TRANSFORM (RFC 7402 section 5.1.2). Those of HIPv1, where
+    ESP_TRANSFORM counts from 1 again (RFC 5202 section 5.1.2), are 0x100 higher than on the wire;
+    `ESP_SUITE_OF_V1` translates.
+    """
+
+    AES_128_CBC_HMAC_SHA1 = 1
     NULL_HMAC_SHA256 = 7
     AES_128_CBC_HMAC_SHA256 = 8
     AES_256_CBC_HMAC_SHA256 = 9
+    AES_CCM_8 = 10
+    AES_CCM_16 = 11
+    AES_GCM_8 = 12
     AES_GCM_16 = 13
+    AES_CMAC_96 = 14
+    AES_GMAC = 15
+    V1_AES_128_CBC_HMAC_SHA1 = 0x101
+    V1_TRIPLE_DES_CBC_HMAC_SHA1 = 0x102
+    V1_TRIPLE_DES_CBC_HMAC_MD5 = 0x103
+    V1_NULL_HMAC_SHA1 = 0x105
+    V1_NULL_HMAC_MD5 = 0x106
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +115,17 @@ class EspShape:
     alignment_octets: int
 
 
-ESP_SHAPES: Final = {
+_SHAPES_V2: Final = {
+    EspSuite.AES_128_CBC_HMAC_SHA1: EspShape(16, 20, 16, 12, 16),
     EspSuite.NULL_HMAC_SHA256: EspShape(0, 32, 0, 16, 4),
     EspSuite.AES_128_CBC_HMAC_SHA256: EspShape(16, 32, 16, 16, 16),
     EspSuite.AES_256_CBC_HMAC_SHA256: EspShape(32, 32, 16, 16, 16),
+    EspSuite.AES_CCM_8: EspShape(19, 0, 8, 8, 4),
+    EspSuite.AES_CCM_16: EspShape(19, 0, 8, 16, 4),
+    EspSuite.AES_GCM_8: EspShape(20, 0, 8, 8, 4),
     EspSuite.AES_GCM_16: EspShape(20, 0, 8, 16, 4),
+    EspSuite.AES_CMAC_96: EspShape(0, 16, 0, 12, 4),
+    EspSuite.AES_GMAC: EspShape(0, 20, 8, 16, 4),
 }
 
 
@@ -166,6 +188,33 @@ ESP_SHAPES_V1: Final = {
     EspSuiteV1.BLOWFISH_CBC_HMAC_SHA1: EspShape(16, 20, 8, 12, 8),
     EspSuiteV1.NULL_HMAC_SHA1: EspShape(0, 20, 0, 12, 4),
     EspSuiteV1.NULL_HMAC_MD5: EspShape(0, 16, 0, 12, 4),
+}
+
+ESP_SUITE_OF_V1: Final = {
+    suite: EspSuite(0x100 | suite)
+    for suite in EspSuiteV1
+    if suite is not EspSuiteV1.BLOWFISH_CBC_HMAC_SHA1
+}
+"""How the data plane knows a suite of HIPv1. It carries no Blowfish, which OpenSSL 3 moved to its
+legacy provider; 3DES and MD5 only where the system's libcrypto has them."""
+
+ESP_SUITES_V1_ONLY: Final = frozenset(ESP_SUITE_OF_V1.values())
+"""Suites that must never stand in an ESP_TRANSFORM of HIPv2."""
+
+ESP_SUITES_IN_CLEAR: Final = frozenset(
+    {
+        EspSuite.NULL_HMAC_SHA256,
+        EspSuite.AES_CMAC_96,
+        EspSuite.AES_GMAC,
+        EspSuite.V1_NULL_HMAC_SHA1,
+        EspSuite.V1_NULL_HMAC_MD5,
+    }
+)
+"""Suites without encryption: only where the configuration allows the peer that (RFC 7402 section
+3.3.5)."""
+
+ESP_SHAPES: Final = _SHAPES_V2 | {
+    suite: ESP_SHAPES_V1[number] for number, suite in ESP_SUITE_OF_V1.items()
 }
 
 

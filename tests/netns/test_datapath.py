@@ -25,6 +25,7 @@ from hipgw.drivers.udp import open_hip_udp
 from hipgw.errors import HostError
 from hipgw.netlink.namespaces import run_inside
 from hipgw.values import (
+    ESP_SHAPES,
     Direction,
     Encapsulation,
     EspSuite,
@@ -140,7 +141,8 @@ def install(
     suite: EspSuite = EspSuite.AES_GCM_16,
 ) -> None:
     """A new pair of SAs each way, make before break, with keys of their own."""
-    keys = {7: (0, 32), 8: (16, 32), 9: (32, 32), 13: (20, 0)}[suite]
+    shape = ESP_SHAPES[suite]
+    keys = shape.encryption_key_octets, shape.authentication_key_octets
     for near in nodes:
         for row in near.backend.statistics():
             near.backend.remove(row.direction, row.spi, row.local_hit, row.peer_hit)

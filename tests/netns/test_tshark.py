@@ -21,6 +21,8 @@ SUITES = [
     "aes-128-cbc-hmac-sha256",
     "aes-256-cbc-hmac-sha256",
     "null-hmac-sha256",
+    "aes-128-gcm-8",
+    "aes-128-cbc-hmac-sha1",
 ]
 WORDS = b"a datagram that only the two of us should read"
 SERVER = (
@@ -67,7 +69,7 @@ def record(tmp_path: Path, suite: str, encapsulation: str, family: int) -> Recor
     settings = {"hip": {"esp_suites": [suite]}}
     file = tmp_path / "wire.pcap"
     with Lab.pair(
-        name=f"tshark-{suite[:12]}-{encapsulation}{family}",
+        name=f"tshark-{SUITES.index(suite)}-{encapsulation}{family}",
         encapsulation=encapsulation,  # type: ignore[arg-type]
         family=family,  # type: ignore[arg-type]
         settings=settings,

@@ -1,25 +1,51 @@
-"""ESP, slowly, one packet at a time, from RFC 4303, 3602, 4106, 4868 and 7402."""
+"""ESP, slowly, one packet at a time.
+
+From RFC 4303 and, per suite of RFC 7402 and RFC 5202: RFC 2403, 2404, 2451, 3602, 4106, 4309, 4494,
+4543, 4868. Suites have the numbers of the data plane: HIPv2's as on the wire, HIPv1's + 0x100.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from cryptography.hazmat.primitives.cmac import CMAC
 
 from tests.reference.replay import SetWindow
 
-SUITES: Final = (7, 8, 9, 13)
-KEYS: Final = {7: (0, 32), 8: (16, 32), 9: (32, 32), 13: (20, 0)}
-"""Suite -> octets of (encryption key with salt, authentication key): RFC 7402 section 5.1.2."""
-IV: Final = {7: 0, 8: 16, 9: 16, 13: 8}
-ALIGN: Final = {7: 4, 8: 16, 9: 16, 13: 4}
-ICV: Final = 16
+SUITES: Final = (1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x101, 0x102, 0x103, 0x105, 0x106)
+KEYS: Final = {
+    1: (16, 20), 7: (0, 32), 8: (16, 32), 9: (32, 32), 10: (19, 0), 11: (19, 0), 12: (20, 0),
+    13: (20, 0), 14: (0, 16), 15: (0, 20),
+    0x101: (16, 20), 0x102: (24, 20), 0x103: (24, 16), 0x105: (0, 20), 0x106: (0, 16),
+}  # fmt: skip
+"""Suite -> octets of (encryption key with salt, authentication key, with salt for GMAC)."""
+ICV: Final = {
+    1: 12, 7: 16, 8: 16, 9: 16, 10: 8, 11: 16, 12: 8, 13: 16, 14: 12, 15: 16,
+    0x101: 12, 0x102: 12, 0x103: 12, 0x105: 12, 0x106: 12,
+}  # fmt: skip
+HMAC: Final = {
+    1: "sha1", 7: "sha256", 8: "sha256", 9: "sha256",
+    0x101: "sha1", 0x102: "sha1", 0x103: "md5", 0x105: "sha1", 0x106: "md5",
+}  # fmt: skip
+AES_CBC: Final = (1, 8, 9, 0x101)
+TRIPLE_DES_CBC: Final = (0x102, 0x103)
+CBC: Final = AES_CBC + TRIPLE_DES_CBC
+CCM: Final = (10, 11)
+GCM: Final = (12, 13)
+CMAC_96: Final = 14
+GMAC: Final = 15
+COUNTER_IV: Final = (*CCM, *GCM, GMAC)
+BLOCK: Final = dict.fromkeys(AES_CBC, 16) | dict.fromkeys(TRIPLE_DES_CBC, 8)
+IV: Final = dict.fromkeys(SUITES, 0) | dict.fromkeys(COUNTER_IV, 8) | BLOCK
+ALIGN: Final = dict.fromkeys(SUITES, 4) | BLOCK
+"""RFC 4303 section 2.4: whole blocks, and the ICV begins on a 4-octet boundary."""
 WINDOW: Final = 1984
 
 
@@ -34,7 +60,28 @@ class Keys:
     authentication: bytes
 
     def icv(self, covered: bytes) -> bytes:
-        return hmac.new(self.authentication, covered, hashlib.sha256).digest()[:ICV]
+        """Of a suite with a MAC of its own."""
+        if self.suite == CMAC_96:
+            mac = CMAC(algorithms.AES(self.authentication))
+            mac.update(covered)
+            return mac.finalize()[:12]
+        digest = hmac.new(self.authentication, covered, HMAC[self.suite]).digest()
+        return digest[: ICV[self.suite]]
+
+    def cbc(self, iv: bytes) -> Cipher[modes.CBC]:
+        if self.suite in TRIPLE_DES_CBC:
+            return Cipher(TripleDES(self.encryption), modes.CBC(iv))
+        return Cipher(algorithms.AES(self.encryption), modes.CBC(iv))
+
+    def gcm(self, iv: bytes) -> Cipher[modes.GCM]:
+        """Salt at the end of the key, in front of the IV in the nonce."""
+        material = self.authentication if self.suite == GMAC else self.encryption
+        return Cipher(
+            algorithms.AES(material[:-4]), modes.GCM(material[-4:] + iv, min_tag_length=8)
+        )
+
+    def ccm(self) -> AESCCM:
+        return AESCCM(self.encryption[:-3], tag_length=ICV[self.suite])
 
 
 def default_padding(suite: int, payload_octets: int) -> bytes:
@@ -60,40 +107,62 @@ def seal(
         pad_length = len(padding)
     clear = payload + padding + bytes([pad_length, next_header])
     header = spi.to_bytes(4) + (sequence & 0xFFFFFFFF).to_bytes(4)
-    if keys.suite == 13:
-        key, salt = keys.encryption[:-4], keys.encryption[-4:]
-        return header + iv + AESGCM(key).encrypt(salt + iv, clear, header)
-    if keys.suite == 7:
-        body = header + clear
-    else:
-        cipher = Cipher(algorithms.AES(keys.encryption), modes.CBC(iv)).encryptor()
-        body = header + iv + cipher.update(clear) + cipher.finalize()
-    return body + keys.icv(body)
+    return header + iv + encrypt(keys, header, iv, clear)
+
+
+def encrypt(keys: Keys, header: bytes, iv: bytes, clear: bytes) -> bytes:
+    """What stands after the IV: `clear` or its ciphertext, and the ICV."""
+    if keys.suite in CCM:
+        return keys.ccm().encrypt(keys.encryption[-3:] + iv, clear, header)
+    if keys.suite in GCM:
+        gcm = keys.gcm(iv).encryptor()
+        gcm.authenticate_additional_data(header)
+        return gcm.update(clear) + gcm.finalize() + gcm.tag[: ICV[keys.suite]]
+    if keys.suite == GMAC:
+        gcm = keys.gcm(iv).encryptor()
+        gcm.authenticate_additional_data(header + clear)
+        return clear + gcm.finalize() + gcm.tag
+    if keys.suite in CBC:
+        cbc = keys.cbc(iv).encryptor()
+        clear = cbc.update(clear) + cbc.finalize()
+    return clear + keys.icv(header + iv + clear)
 
 
 def decrypt(keys: Keys, packet: bytes) -> bytes:
     """Payload, padding and trailer of an authentic packet; Dropped when it is not."""
-    header, rest = packet[:8], packet[8:]
-    iv, rest = rest[: IV[keys.suite]], rest[IV[keys.suite] :]
-    if keys.suite == 13:
-        key, salt = keys.encryption[:-4], keys.encryption[-4:]
-        try:
-            return AESGCM(key).decrypt(salt + iv, rest, header)
-        except InvalidTag:
-            raise Dropped("icv_wrong") from None
-    if not hmac.compare_digest(keys.icv(packet[:-ICV]), packet[-ICV:]):
+    octets_of_iv, icv = IV[keys.suite], packet[-ICV[keys.suite] :]
+    header, iv = packet[:8], packet[8 : 8 + octets_of_iv]
+    body = packet[8 + octets_of_iv : -len(icv)]
+    try:
+        if keys.suite in CCM:
+            return keys.ccm().decrypt(keys.encryption[-3:] + iv, body + icv, header)
+        if keys.suite in (*GCM, GMAC):
+            return _open_gcm(keys, header, iv, body, icv)
+    except InvalidTag:
+        raise Dropped("icv_wrong") from None
+    if not hmac.compare_digest(keys.icv(packet[: -len(icv)]), icv):
         raise Dropped("icv_wrong")
-    if keys.suite == 7:
-        return rest[:-ICV]
-    cipher = Cipher(algorithms.AES(keys.encryption), modes.CBC(iv)).decryptor()
-    return cipher.update(rest[:-ICV]) + cipher.finalize()
+    if keys.suite not in CBC:
+        return body
+    cbc = keys.cbc(iv).decryptor()
+    return cbc.update(body) + cbc.finalize()
+
+
+def _open_gcm(keys: Keys, header: bytes, iv: bytes, body: bytes, icv: bytes) -> bytes:
+    gcm = keys.gcm(iv).decryptor()
+    if keys.suite == GMAC:
+        gcm.authenticate_additional_data(header + body)
+        gcm.finalize_with_tag(icv)
+        return body
+    gcm.authenticate_additional_data(header)
+    return gcm.update(body) + gcm.finalize_with_tag(icv)
 
 
 def check_length(keys: Keys, packet: bytes) -> None:
     """RFC 4303 section 2.4: room for the trailer, and aligned."""
     if len(packet) < 8:
         raise Dropped("runt")
-    sealed = len(packet) - 8 - IV[keys.suite] - ICV
+    sealed = len(packet) - 8 - IV[keys.suite] - ICV[keys.suite]
     if sealed < 2 or sealed % ALIGN[keys.suite]:
         raise Dropped("length_wrong")
 

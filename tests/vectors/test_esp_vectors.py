@@ -1,7 +1,8 @@
 """ESP against vectors made and checked by other tools; sources in this folder's README.
 
-The suite vectors carry 64-bit sequence number 0x100000005; their "esp" form sends and
-authenticates the low 32 bits only, as hipgw does without ESN.
+The suite vectors are those of HIPv2, with 64-bit sequence number 0x100000005; their "esp" form
+sends and authenticates the low 32 bits only, as hipgw does without ESN. HIPv1's mandatory suite is
+in the captures of OpenHIP and HIPL.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from pathlib import Path
 import pytest
 
 from hipgw._fastpath.contexts import OpenContext, SealContext
-from tests.reference.esp import IV, SUITES, Inbound, Keys, seal
+from tests.reference.esp import COUNTER_IV, IV, SUITES, Inbound, Keys, seal
 from tests.twin.batches import Batch
+from tests.vectors.pcap_file import PROTOCOL_ESP, PROTOCOL_HIP, datagrams
 
 FOLDER = Path(__file__).parent / "pcap"
 SUITE_VECTORS = json.loads((FOLDER / "esp-suite-vectors.json").read_text())
 EXCHANGES = json.loads((FOLDER / "hipv2-ref-vectors.json").read_text())
+V1_SECRETS = json.loads((FOLDER / "hipv1-interop-secrets.json").read_text())
+IN_FILE = [suite for suite in SUITES if suite < 0x100]
+V1_AES_128_CBC_HMAC_SHA1 = 0x101
 UDP = 17
+ICMPV6 = 58
 
 
 def suite_vector(suite: int) -> tuple[Keys, int, bytes, bytes]:
@@ -47,13 +53,13 @@ def sealed(keys: Keys, spi: int, payload: bytes, sequence: int) -> bytes:
     return batch.packet(0)
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", IN_FILE)
 def test_the_kernel_opens_the_vector(suite: int) -> None:
     keys, spi, payload, packet = suite_vector(suite)
     assert opened(keys, spi, [packet]) == [payload]
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", IN_FILE)
 def test_the_reference_makes_the_vector(suite: int) -> None:
     keys, spi, payload, packet = suite_vector(suite)
     iv = packet[8 : 8 + IV[suite]]
@@ -61,7 +67,7 @@ def test_the_reference_makes_the_vector(suite: int) -> None:
     assert Inbound(keys).open_batch([packet]) == [(payload, UDP)]
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", IN_FILE)
 def test_the_kernel_seals_as_the_reference_under_the_keys_of_the_vector(suite: int) -> None:
     """The kernel chooses the IV; where there is none, the vector itself comes out."""
     keys, spi, payload, packet = suite_vector(suite)
@@ -70,11 +76,25 @@ def test_the_kernel_seals_as_the_reference_under_the_keys_of_the_vector(suite: i
     assert found == seal(keys, spi, 5, payload, next_header=UDP, iv=iv)
     assert found[:8] == packet[:8]
     assert len(found) == len(packet)
-    if suite == 7:
+    if suite in {7, 14}:
         assert found == packet
 
 
-@pytest.mark.parametrize("suite", SUITES)
+def test_the_file_has_a_vector_for_every_suite_of_hipv2() -> None:
+    assert [int(suite) for suite in SUITE_VECTORS] == IN_FILE
+
+
+@pytest.mark.parametrize("suite", COUNTER_IV)
+def test_the_sequence_number_of_the_vector_gives_the_vector(suite: int) -> None:
+    """The vectors count their IVs as the kernel does, from bit 32 on; so only the IV differs."""
+    keys, spi, payload, packet = suite_vector(suite)
+    assert packet[8:16] == (0x1_0000_0005).to_bytes(8)
+    found = sealed(keys, spi, payload, 5)
+    assert found[8:16] == (5).to_bytes(8)
+    assert found[16:] != packet[16:]
+
+
+@pytest.mark.parametrize("suite", IN_FILE)
 def test_the_form_with_extended_numbers_is_refused(suite: int) -> None:
     keys, spi, _, _ = suite_vector(suite)
     context = OpenContext()
@@ -111,3 +131,33 @@ def test_packets_after_a_base_exchange(name: str, direction: str) -> None:
         assert len(found) == len(packet)
         if keys.suite in {7, 13}:
             assert found == packet, "no random IV: octet for octet"
+
+
+@pytest.mark.parametrize("name", ["hipv1-openhip-hipl-raw139", "hipv1-openhip-hipl-udp10500"])
+def test_packets_between_openhip_and_hipl(name: str) -> None:
+    """HIPv1; the Initiator has the greater HIT and sends with keys 4 and 5 of its log."""
+    secrets = {key: bytes.fromhex(value) for key, value in V1_SECRETS[name].items()}
+    captured = list(datagrams(FOLDER / f"{name}.pcap"))
+    initiator = next(d.source for d in captured if d.protocol == PROTOCOL_HIP)
+    for is_initiator, numbers in (
+        (True, ("key4@72", "key5@88")),
+        (False, ("key6@108", "key7@124")),
+    ):
+        keys = Keys(V1_AES_128_CBC_HMAC_SHA1, *(secrets[number] for number in numbers))
+        packets = [
+            d.octets
+            for d in captured
+            if d.protocol == PROTOCOL_ESP and (d.source == initiator) is is_initiator
+        ]
+        assert packets
+        batch = Batch.of(packets, room=0)
+        context = OpenContext()
+        context.add(
+            int.from_bytes(packets[0][:4]), keys.suite, keys.encryption, keys.authentication
+        )
+        assert context.open_batch(batch.arena, batch.raw) == len(packets)
+        protocols = [int(number) for number in batch.desc["next_header"]]
+        assert list(zip(batch.packets(), protocols, strict=True)) == Inbound(keys).open_batch(
+            packets
+        )
+        assert set(protocols) <= {1, ICMPV6}

@@ -7,14 +7,16 @@ Contexts and ciphers are opaque and travel as `void *`.
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
+    EVP_CTRL_AEAD_SET_IVLEN = 0x09
     EVP_CTRL_AEAD_GET_TAG = 0x10
     EVP_CTRL_AEAD_SET_TAG = 0x11
     OPENSSL_VERSION_TEXT = 0        # argument of OpenSSL_version
-    SHA256_BLOCK_OCTETS = 64
-    SHA256_DIGEST_OCTETS = 32
+    HASH_BLOCK_OCTETS = 64          # of SHA-256, SHA-1 and MD5 alike
+    HASH_MOST_OCTETS = 32           # longest digest of the three
 
-cdef struct Sha256Ctx:
-    # SHA256_CTX: 112 octets since OpenSSL 0.9.8, part of the ABI because callers allocate it.
+cdef struct HashCtx:
+    # Room for SHA256_CTX, 112 octets; SHA_CTX has 96 and MD5_CTX 92. These sizes stand since
+    # OpenSSL 0.9.8 and are part of the ABI, because callers allocate the structs.
     uint64_t opaque[14]
 
 ctypedef void *(*EvpCipherFetch)(void *, const char *, const char *) noexcept nogil
@@ -27,9 +29,9 @@ ctypedef int (*EvpCipherUpdate)(
 ctypedef int (*EvpCipherFinalEx)(void *, uint8_t *, int *) noexcept nogil
 ctypedef int (*EvpCipherCtxCtrl)(void *, int, int, void *) noexcept nogil
 ctypedef int (*EvpCipherCtxSetPadding)(void *, int) noexcept nogil
-ctypedef int (*Sha256Init)(Sha256Ctx *) noexcept nogil
-ctypedef int (*Sha256Update)(Sha256Ctx *, const void *, size_t) noexcept nogil
-ctypedef int (*Sha256Final)(uint8_t *, Sha256Ctx *) noexcept nogil
+ctypedef int (*HashInit)(HashCtx *) noexcept nogil
+ctypedef int (*HashUpdate)(HashCtx *, const void *, size_t) noexcept nogil
+ctypedef int (*HashFinal)(uint8_t *, HashCtx *) noexcept nogil
 ctypedef int (*RandBytes)(uint8_t *, int) noexcept nogil
 ctypedef void (*OpensslCleanse)(void *, size_t) noexcept nogil
 ctypedef int (*CryptoMemcmp)(const void *, const void *, size_t) noexcept nogil

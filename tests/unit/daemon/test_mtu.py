@@ -24,6 +24,17 @@ TABLE = {
     EspSuite.AES_256_CBC_HMAC_SHA256: [1478, 1462, 1446, 1446, 8966, 8966, 8950, 8950],
     EspSuite.NULL_HMAC_SHA256: [1494, 1486, 1474, 1466, 8994, 8986, 8974, 8966],
     EspSuite.AES_GCM_16: [1486, 1478, 1466, 1458, 8986, 8978, 8966, 8958],
+    EspSuite.AES_128_CBC_HMAC_SHA1: [1478, 1462, 1462, 1446, 8982, 8966, 8950, 8950],
+    EspSuite.AES_CCM_8: [1494, 1486, 1474, 1466, 8994, 8986, 8974, 8966],
+    EspSuite.AES_CCM_16: [1486, 1478, 1466, 1458, 8986, 8978, 8966, 8958],
+    EspSuite.AES_GCM_8: [1494, 1486, 1474, 1466, 8994, 8986, 8974, 8966],
+    EspSuite.AES_CMAC_96: [1498, 1490, 1478, 1470, 8998, 8990, 8978, 8970],
+    EspSuite.AES_GMAC: [1486, 1478, 1466, 1458, 8986, 8978, 8966, 8958],
+    EspSuite.V1_AES_128_CBC_HMAC_SHA1: [1478, 1462, 1462, 1446, 8982, 8966, 8950, 8950],
+    EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1: [1486, 1478, 1470, 1462, 8990, 8982, 8966, 8958],
+    EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: [1486, 1478, 1470, 1462, 8990, 8982, 8966, 8958],
+    EspSuite.V1_NULL_HMAC_SHA1: [1498, 1490, 1478, 1470, 8998, 8990, 8978, 8970],
+    EspSuite.V1_NULL_HMAC_MD5: [1498, 1490, 1478, 1470, 8998, 8990, 8978, 8970],
 }
 
 
@@ -41,6 +52,17 @@ def test_the_next_larger_packet_does_not_fit(suite: EspSuite) -> None:
         EspSuite.AES_256_CBC_HMAC_SHA256: (16, 16, 16),
         EspSuite.NULL_HMAC_SHA256: (0, 16, 4),
         EspSuite.AES_GCM_16: (8, 16, 4),
+        EspSuite.AES_128_CBC_HMAC_SHA1: (16, 12, 16),
+        EspSuite.AES_CCM_8: (8, 8, 4),
+        EspSuite.AES_CCM_16: (8, 16, 4),
+        EspSuite.AES_GCM_8: (8, 8, 4),
+        EspSuite.AES_CMAC_96: (0, 12, 4),
+        EspSuite.AES_GMAC: (8, 16, 4),
+        EspSuite.V1_AES_128_CBC_HMAC_SHA1: (16, 12, 16),
+        EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1: (8, 12, 8),
+        EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: (8, 12, 8),
+        EspSuite.V1_NULL_HMAC_SHA1: (0, 12, 4),
+        EspSuite.V1_NULL_HMAC_MD5: (0, 12, 4),
     }
     iv, icv, align = sizes[suite]
     for mtu in range(1280, 1330):

@@ -15,6 +15,7 @@ from hipgw.dataplane.interface import Backend
 from hipgw.dataplane.user import UserBackend
 from hipgw.errors import LocalProtocolError
 from hipgw.values import (
+    ESP_SHAPES,
     Direction,
     Encapsulation,
     EspSuite,
@@ -81,7 +82,8 @@ def test_the_hits_tell_outbound_sas_of_equal_spi_apart(backend: UserBackend) -> 
 
 @pytest.mark.parametrize("suite", EspSuite)
 def test_every_suite_of_the_registry_is_carried(backend: UserBackend, suite: EspSuite) -> None:
-    keys = {7: (0, 32), 8: (16, 32), 9: (32, 32), 13: (20, 0)}[suite]
+    shape = ESP_SHAPES[suite]
+    keys = shape.encryption_key_octets, shape.authentication_key_octets
     sa = dataclasses.replace(
         IN, suite=suite, encryption_key=bytes(keys[0]), authentication_key=bytes(keys[1])
     )
