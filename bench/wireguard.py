@@ -38,9 +38,9 @@ def tunnel(lab: Lab, directory: Path) -> Iterator[dict[str, str]]:
             peer = ["peer", _wg("pubkey", stdin=keys[other]), "allowed-ips", "10.88.0.0/24"]
             peer += ["endpoint", f"{lab.host(other).addresses[0]}:{PORT}"]
             listen = ["listen-port", str(PORT), "private-key", str(file)]
-            host.run(["wg", "set", "wg0", *listen, *peer])
-            host.run(["ip", "address", "add", f"{ADDRESSES[name]}/24", "dev", "wg0"])
-            host.run(["ip", "link", "set", "wg0", "up", "mtu", "1420"])
+            host.run(["wg", "set", _interface(name), *listen, *peer])
+            host.run(["ip", "address", "add", f"{ADDRESSES[name]}/24", "dev", _interface(name)])
+            host.run(["ip", "link", "set", _interface(name), "up", "mtu", "1420"])
         lab.host("a").run(["ping", "-n", "-c", "1", "-W", "5", ADDRESSES["b"]])
         yield ADDRESSES
     finally:
@@ -49,10 +49,16 @@ def tunnel(lab: Lab, directory: Path) -> Iterator[dict[str, str]]:
             process.wait(timeout=5)
 
 
+def _interface(name: str) -> str:
+    """One name a host: the control sockets of all namespaces lie in one directory."""
+    return f"bench-wg-{name}"
+
+
 def _start(host: LabHost) -> subprocess.Popen[str]:
-    process = host.popen(["wireguard-go", "-f", "wg0"], env={"WG_PROCESS_FOREGROUND": "1"})
+    interface = _interface(host.name)
+    process = host.popen(["wireguard-go", "-f", interface], env={"WG_PROCESS_FOREGROUND": "1"})
     deadline = time.monotonic() + PATIENCE_S
-    while host.run(["wg", "show", "wg0"], check=False).returncode != 0:
+    while host.run(["ip", "link", "show", interface], check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             raise HostError(f"wireguard-go on {host.name} did not come up")
         time.sleep(0.05)

@@ -36,7 +36,13 @@ ESP_SUITES: Final = {
     "aes-128-gcm-16": EspSuite.AES_GCM_16,
     "aes-128-cbc-hmac-sha256": EspSuite.AES_128_CBC_HMAC_SHA256,
     "aes-256-cbc-hmac-sha256": EspSuite.AES_256_CBC_HMAC_SHA256,
+    "aes-128-gcm-8": EspSuite.AES_GCM_8,
+    "aes-128-ccm-16": EspSuite.AES_CCM_16,
+    "aes-128-ccm-8": EspSuite.AES_CCM_8,
+    "aes-128-cbc-hmac-sha1": EspSuite.AES_128_CBC_HMAC_SHA1,
     "null-hmac-sha256": EspSuite.NULL_HMAC_SHA256,
+    "aes-128-gmac": EspSuite.AES_GMAC,
+    "aes-128-cmac-96": EspSuite.AES_CMAC_96,
 }
 ENCAPSULATIONS: Final = {"raw": Encapsulation.RAW, "udp": Encapsulation.UDP}
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")

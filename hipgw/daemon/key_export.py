@@ -17,6 +17,13 @@ NAMES: Final = {
     EspSuite.AES_128_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]"),
     EspSuite.AES_256_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]"),
     EspSuite.AES_GCM_16: ("AES-GCM with 16 octet ICV [RFC4106]", "NULL"),
+    EspSuite.AES_GCM_8: ("AES-GCM with 8 octet ICV [RFC4106]", "NULL"),
+    EspSuite.AES_128_CBC_HMAC_SHA1: ("AES-CBC [RFC3602]", "HMAC-SHA-1-96 [RFC2404]"),
+    EspSuite.V1_AES_128_CBC_HMAC_SHA1: ("AES-CBC [RFC3602]", "HMAC-SHA-1-96 [RFC2404]"),
+    EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1: ("TripleDES-CBC [RFC2451]", "HMAC-SHA-1-96 [RFC2404]"),
+    EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: ("TripleDES-CBC [RFC2451]", "HMAC-MD5-96 [RFC2403]"),
+    EspSuite.V1_NULL_HMAC_SHA1: ("NULL", "HMAC-SHA-1-96 [RFC2404]"),
+    EspSuite.V1_NULL_HMAC_MD5: ("NULL", "HMAC-MD5-96 [RFC2403]"),
 }
 """Wireshark's words for encryption and authentication.  An AEAD key has its salt at the end there
 as in KEYMAT."""
@@ -45,7 +52,12 @@ def _spell(key: bytes) -> str:
 
 
 def append_keys(file: FilePath, sa: SecurityAssociation) -> None:
-    """Append one security association; the file is made with mode 0600.  Raises OSError."""
+    """Append one security association; the file is made with mode 0600.  Raises OSError.
+
+    Wireshark has no words for CCM, CMAC and GMAC: these leave no line.
+    """
+    if sa.suite not in NAMES:
+        return
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(file, flags, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
