@@ -13,7 +13,7 @@ DEBIAN_BENCH := wireguard-go wireguard-tools
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test lint types asan bench docs dist clean
+.PHONY: help setup demo test lint types asan fuzz bench docs record dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
@@ -46,6 +46,9 @@ dist: setup
 
 docs: setup
 	@$(BIN)/python docs/generate.py
+
+record: setup
+	@$(BIN)/python docs/record.py
 
 clean:
 	rm -rf $(VENV) $(STAMPS) build dist *.egg-info hipgw/_fastpath/*.c hipgw/_fastpath/*.so
