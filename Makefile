@@ -39,7 +39,7 @@ types: setup
 asan: $(STAMPS)/asan
 
 bench: setup $(STAMPS)/debian-bench
-	@$(BIN)/python -m bench.run
+	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle
 
 dist: setup
 	@$(BIN)/python -m build --outdir dist .

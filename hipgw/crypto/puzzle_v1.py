@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from hipgw._fastpath.puzzle import LOW_BITS, OPENHIP_BITS, check_v1, solve_v1
 from hipgw.errors import CryptoError
 from hipgw.values import Hit
 
@@ -14,8 +13,6 @@ NONCE_V1_OCTETS: Final = 8
 """Of I and of J."""
 PUZZLE_V1_K_MOST: Final = 64
 """J has no more bits to vary."""
-
-_OPENHIP_WORD: Final = slice(12, 20)
 
 
 class PuzzleRule(Enum):
@@ -30,20 +27,10 @@ class PuzzleRule(Enum):
     """Both at once, 2^2K tries: for an Initiator that does not know what its peer checks."""
 
 
-def _is_zero_rfc(digest: bytes, mask: int) -> bool:
-    return not int.from_bytes(digest, "big") & mask
-
-
-def _is_zero_openhip(digest: bytes, mask: int) -> bool:
-    return not int.from_bytes(digest[_OPENHIP_WORD], "little") & mask
-
-
-_CHECKS: Final[dict[PuzzleRule, Callable[[bytes, int], bool]]] = {
-    PuzzleRule.RFC_5201: _is_zero_rfc,
-    PuzzleRule.OPENHIP: _is_zero_openhip,
-    PuzzleRule.BOTH: lambda digest, mask: (
-        _is_zero_rfc(digest, mask) and _is_zero_openhip(digest, mask)
-    ),
+_KERNEL_RULES: Final = {
+    PuzzleRule.RFC_5201: LOW_BITS,
+    PuzzleRule.OPENHIP: OPENHIP_BITS,
+    PuzzleRule.BOTH: LOW_BITS | OPENHIP_BITS,
 }
 
 
@@ -65,9 +52,7 @@ def puzzle_v1_is_solved(
     """
     if not len(i) == len(j) == NONCE_V1_OCTETS or not 0 <= k <= PUZZLE_V1_K_MOST:
         return False
-    message = i + hit_i.packed + hit_r.packed + j
-    digest = hashlib.sha1(message, usedforsecurity=False).digest()
-    return _CHECKS[rule](digest, (1 << k) - 1)
+    return check_v1(_KERNEL_RULES[rule], k, i, hit_i.packed, hit_r.packed, j)
 
 
 def solve_puzzle_v1(
@@ -82,7 +67,7 @@ def solve_puzzle_v1(
 ) -> bytes | None:
     """Look for a J that solves a HIPv1 puzzle, counting upwards from `start_j`.
 
-    About 2^K tries are needed, 2^2K with `PuzzleRule.BOTH`.
+    About 2^K tries are needed, 2^2K with `PuzzleRule.BOTH`.  Other threads run meanwhile.
 
     Args:
         k: difficulty in bits; 0 returns `start_j` at once.
@@ -90,7 +75,7 @@ def solve_puzzle_v1(
         hit_i: the Initiator's HIT.
         hit_r: the Responder's HIT.
         start_j: 8 random octets, the first J that is tried.
-        tries: how many values of J to try, so the caller can look at its clock.
+        tries: how many values of J to try, so the caller can look at its clock; below 2^63.
         rule: which bits the Responder checks.
 
     Returns:
@@ -106,13 +91,4 @@ def solve_puzzle_v1(
         )
     if k == 0:
         return start_j
-    prefix = hashlib.sha1(i + hit_i.packed + hit_r.packed, usedforsecurity=False)
-    check, mask = _CHECKS[rule], (1 << k) - 1
-    first = int.from_bytes(start_j, "big")
-    for step in range(tries):
-        j = ((first + step) % (1 << 64)).to_bytes(NONCE_V1_OCTETS, "big")
-        state = prefix.copy()
-        state.update(j)
-        if check(state.digest(), mask):
-            return j
-    return None
+    return solve_v1(_KERNEL_RULES[rule], k, i, hit_i.packed, hit_r.packed, start_j, tries)

@@ -15,7 +15,7 @@ ALLOWED = {
     "values": set(),
     "errors": set(),
     "wire": FLOOR,
-    "crypto": FLOOR,
+    "crypto": FLOOR | {"_fastpath"},
     "proto": FLOOR | {"wire", "crypto"},
     "policy": FLOOR,
     "netlink": FLOOR,

@@ -1,0 +1,13 @@
+from typing import Final
+
+LOW_BITS: Final[int]
+OPENHIP_BITS: Final[int]
+
+def check(rhash: int, k: int, i: bytes, hit_i: bytes, hit_r: bytes, j: bytes) -> bool: ...
+def solve(
+    rhash: int, k: int, i: bytes, hit_i: bytes, hit_r: bytes, start_j: bytes, tries: int
+) -> bytes | None: ...
+def check_v1(rules: int, k: int, i: bytes, hit_i: bytes, hit_r: bytes, j: bytes) -> bool: ...
+def solve_v1(
+    rules: int, k: int, i: bytes, hit_i: bytes, hit_r: bytes, start_j: bytes, tries: int
+) -> bytes | None: ...
