@@ -114,6 +114,8 @@ def load_toml(file: FilePath) -> tuple[dict[str, Any], Troubles]:
     except tomllib.TOMLDecodeError as error:
         message, line = _split_decode_error(str(error), text)
         raise ConfigError(f"expected TOML: {message}", file=name, line=line) from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or an endless number
+        raise ConfigError(f"expected plain TOML: {error}", file=name) from error
     return document, Troubles(name, key_lines(text))
 
 

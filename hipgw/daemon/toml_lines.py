@@ -25,12 +25,12 @@ def key_lines(text: str) -> dict[Place, int]:
     lines = text.splitlines()
     while number < len(lines):
         first = number
-        statement = lines[number]
+        depth, quote = _scan_line(lines[number], 0, "")
         number += 1
-        while number < len(lines) and not _is_complete(statement):
-            statement += "\n" + lines[number]
+        while number < len(lines) and (depth > 0 or quote):
+            depth, quote = _scan_line(lines[number], depth, quote)
             number += 1
-        stripped = statement.strip()
+        stripped = lines[first].strip()  # a key and its "=" stand on one line (TOML 1.0)
         if stripped.startswith("[["):
             name = _split_key(stripped[2:].partition("]]")[0])
             index = counts.get(name, -1) + 1
@@ -54,26 +54,26 @@ def line_of(places: dict[Place, int], place: Place) -> int | None:
     return None
 
 
-def _is_complete(statement: str) -> bool:
-    """Whether no string and no bracket of the statement is still open."""
-    depth = 0
+def _scan_line(line: str, depth: int, quote: str) -> tuple[int, str]:
+    """Brackets and multi-line string that are open after a line, from those open before it."""
     position = 0
-    while position < len(statement):
-        quote = next((q for q in QUOTES if statement.startswith(q, position)), "")
-        if quote:
-            end = _end_of_string(statement, position + len(quote), quote)
-            if end < 0:
-                return len(quote) == 1
-            position = end
+    if quote:
+        position = _end_of_string(line, 0, quote)
+        if position < 0:
+            return depth, quote
+    while position < len(line):
+        opening = next((q for q in QUOTES if line.startswith(q, position)), "")
+        if opening:
+            position = _end_of_string(line, position + len(opening), opening)
+            if position < 0:
+                return depth, opening if len(opening) == 3 else ""
             continue
-        character = statement[position]
+        character = line[position]
         if character == "#":
-            newline = statement.find("\n", position)
-            position = len(statement) if newline < 0 else newline
-            continue
+            break
         depth += (character in "[{") - (character in "]}")
         position += 1
-    return depth <= 0
+    return depth, ""
 
 
 def _end_of_string(text: str, position: int, quote: str) -> int:

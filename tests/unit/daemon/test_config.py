@@ -238,3 +238,18 @@ def test_lines_are_found_through_strings_and_arrays() -> None:
 def test_the_line_scanner_takes_any_text(text: str) -> None:
     for line in key_lines(text).values():
         assert 1 <= line <= len(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 2000, "a = " + "{b = " * 2000, "a = " + "9" * 5000], ids=len
+)
+def test_toml_that_breaks_the_reader_is_a_mistake_like_others(tmp_path: Path, text: str) -> None:
+    """Found by fuzzing: deep nesting and endless numbers leave tomllib as other errors."""
+    with pytest.raises(ConfigError, match=r"hipgw\.toml"):
+        load_config(written(tmp_path, text))
+
+
+def test_a_long_array_is_scanned_once() -> None:
+    """Found by fuzzing: the scanner looked at each line of a statement once per line of it."""
+    text = "a = [\n" + "1,\n" * 50_000 + "]\nb = 2\n"
+    assert key_lines(text) == {("a",): 1, ("b",): 50_003}
