@@ -1,22 +1,32 @@
-"""Batches in from descriptors and out to them; see batch_io.pyx."""
+"""What batches in and out have in common: the arena, the mailbag, patience; see batch_io.pyx."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from hipgw._fastpath.c.sockets cimport iovec, mmsghdr, sockaddr_in6
-from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
-from hipgw._fastpath.sa cimport SaOut
+from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD, PacketDesc
 
 cdef enum:
-    CONTROL_WORDS = 8           # ancillary data of one message: packet information of either family
+    # Ancillary data of one message: packet information of either family, a segment size.
+    CONTROL_WORDS = 10
+    REFUSALS = 64               # a power of two
     # The four sockets of a data path, as indexes.
     UDP4 = 0
     UDP6 = 1
     RAW4 = 2
     RAW6 = 3
     SOCKETS = 4
+    PATIENCE = 5                # waits a batch
+    # Options of level IPPROTO_UDP (linux/udp.h), and their ancillary data.
+    UDP_SEGMENT = 103
+    UDP_GRO = 104
 
 cdef struct ControlArea:
     uint64_t words[CONTROL_WORDS]       # aligned for struct cmsghdr
+
+cdef struct Refusal:
+    # An outbound SA whose trains the kernel refused: its datagrams go one by one for a while.
+    uint32_t spi
+    uint64_t until_ns
 
 cdef struct Mailbag:
     # What one recvmmsg or sendmmsg needs beside the arena: written and read by one worker.
@@ -24,37 +34,45 @@ cdef struct Mailbag:
     iovec parts[BATCH_MOST]
     sockaddr_in6 names[BATCH_MOST]      # or sockaddr_in
     ControlArea controls[BATCH_MOST]
-    uint32_t packet[BATCH_MOST]         # sending: index of the message's descriptor
+    uint16_t message[BATCH_MOST]        # receiving: message of each descriptor
+    uint16_t packet[BATCH_MOST]         # sending: descriptor of each part
+    uint16_t first[BATCH_MOST]          # sending: first part of each message
     uint8_t socket[BATCH_MOST]          # sending: UDP4 .. RAW6
+    bint has_gso                        # sending: trains may be tried
+    Refusal refusals[REFUSALS]          # sending: by the low bits of the SPI
+    uint64_t trains                     # sent, or received, since the start
+    uint64_t refused                    # trains that the kernel did not take
 
 cdef struct Arena:
-    # Equal slots, one packet each.
+    # Equal slots: one packet each, or what one recvmmsg brings for one message.
     uint8_t *octets
     uint32_t slot_octets
     uint32_t slots                      # at most BATCH_MOST
 
+
+cdef inline void drop(PacketDesc *d, int reason) noexcept nogil:
+    d.verdict = DROP
+    d.reason = <uint16_t>reason
+
+
+cdef inline void fresh(PacketDesc *d, uint32_t offset, uint32_t length) noexcept nogil:
+    d.offset = offset
+    d.length = length
+    d.sa_index = 0
+    d.verdict = FORWARD
+    d.reason = 0
+    d.gso_octets = 0
+    d.next_header = 0
+    d.family = 0
+
+
+# 0, or -1 without memory. The octets are zero until the first packet.
+cdef int arena_init(Arena *arena, uint32_t slot_octets, uint32_t slots) noexcept
+# Inner packets have passed through it: it is cleared first.
+cdef void arena_free(Arena *arena) noexcept
+
 # Most octets that a slot takes between its headroom and its tailroom.
 cdef uint32_t slot_room(const Arena *arena) noexcept nogil
 
-# Fill descriptors from `first` on, one packet a read, until the device is empty or the batch full.
-# Returns the number of descriptors filled in all; trouble[0] = 1 after an error that may last.
-cdef Py_ssize_t read_tun(
-    int fd, const Arena *arena, PacketDesc *desc, Py_ssize_t first, bint *trouble) noexcept nogil
-
-# Write each FORWARD packet; what the device does not take becomes DROP, R_TUN_FULL.
-# Returns the packets written.
-cdef Py_ssize_t write_tun(
-    int fd, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil
-
-# One recvmmsg: descriptors 0..n, their sources in bag.names and destinations in bag.controls.
-cdef Py_ssize_t receive_batch(
-    int fd, Mailbag *bag, const Arena *arena, PacketDesc *desc, bint *trouble) noexcept nogil
-
-# Destination address of received message i: its octets (4 or 16) copied to `address`, else 0.
-cdef int destination_of(Mailbag *bag, Py_ssize_t i, uint8_t *address) noexcept nogil
-
-# Send each FORWARD packet the way its SA says; what goes wrong becomes DROP with R_SEND_FULL or
-# R_SEND_ERROR. Returns the packets sent.
-cdef Py_ssize_t send_batch(
-    const int *sockets, Mailbag *bag, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
-    SaOut **sa) noexcept nogil
+# Wait a little until `fd` takes more; False when the batch's patience, PATIENCE at first, is spent.
+cdef bint wait_for_room(int fd, int *patience) noexcept nogil

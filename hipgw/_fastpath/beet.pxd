@@ -1,6 +1,6 @@
 """BEET: take the inner IP header off, put it on again (RFC 7402 appendix B); see beet.pyx."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from hipgw._fastpath.descriptor cimport PacketDesc
 from hipgw._fastpath.sa cimport SaIn, SaOut
@@ -17,7 +17,27 @@ cdef int beet_rebuild(
     uint8_t *arena, PacketDesc *d, const SaIn *sa, uint8_t family, uint8_t hop_limit,
     uint8_t traffic_class) noexcept nogil
 
-# The same over a batch: acts on FORWARD descriptors, sets DROP and reason, returns how many stay.
+cdef enum:
+    IP_HEADER_MOST = 40
+    HOP_LIMIT = 64              # of rebuilt inner headers, until the outer one is asked for
+    TRAFFIC_CLASS = 0
+
+# The same with the header at a place of its own, `header` with room for IP_HEADER_MOST; d stays as
+# it is. octets[0] = length of the header.
+cdef int beet_header(
+    uint8_t *header, uint8_t *arena, const PacketDesc *d, const SaIn *sa, uint8_t family,
+    uint32_t *octets) noexcept nogil
+
+# The header alone, peer to local, for `length` octets of payload whose checksum is no concern:
+# its length, 20 or 40.
+cdef uint32_t beet_header_v4(
+    uint8_t *header, uint32_t length, uint8_t next_header, const SaIn *sa, uint8_t hop_limit,
+    uint8_t traffic_class) noexcept nogil
+cdef uint32_t beet_header_v6(
+    uint8_t *header, uint32_t length, uint8_t next_header, const SaIn *sa, uint8_t hop_limit,
+    uint8_t traffic_class) noexcept nogil
+
+# Both ways over a batch: acts on FORWARD descriptors, sets DROP and reason, returns how many stay.
 cdef Py_ssize_t beet_strip_batch(
     uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa) noexcept nogil
 

@@ -205,30 +205,37 @@ cdef int beet_strip(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nog
     return R_INNER_MALFORMED
 
 
-cdef int rebuild_ipv6(
-        uint8_t *arena, PacketDesc *d, const SaIn *sa, uint8_t hop_limit,
+cdef uint32_t beet_header_v6(
+        uint8_t *header, uint32_t length, uint8_t next_header, const SaIn *sa, uint8_t hop_limit,
         uint8_t traffic_class) noexcept nogil:
-    cdef uint8_t *header
-    if d.length > IP_LONGEST:
-        return R_INNER_MALFORMED
-    header = arena + d.offset - IPV6_HEADER
     store_be32(header, (<uint32_t>6 << 28) | (<uint32_t>traffic_class << 20))
-    store_be16(header + 4, <uint16_t>d.length)
-    header[6] = d.next_header
+    store_be16(header + 4, <uint16_t>length)
+    header[6] = next_header
     header[7] = hop_limit
     memcpy(header + 8, sa.peer_hit, 16)
     memcpy(header + 24, sa.local_hit, 16)
-    d.offset -= IPV6_HEADER
-    d.length += IPV6_HEADER
-    d.family = 6
-    return R_NONE
+    return IPV6_HEADER
 
 
-cdef int rebuild_ipv4(
-        uint8_t *arena, PacketDesc *d, const SaIn *sa, uint8_t hop_limit,
+cdef uint32_t beet_header_v4(
+        uint8_t *header, uint32_t length, uint8_t next_header, const SaIn *sa, uint8_t hop_limit,
         uint8_t traffic_class) noexcept nogil:
-    cdef uint8_t *header
-    cdef int reason
+    header[0] = 0x45
+    header[1] = traffic_class
+    store_be16(header + 2, <uint16_t>(length + IPV4_HEADER))
+    store_be16(header + 4, 0)               # an atomic datagram needs no identification (RFC 6864)
+    store_be16(header + 6, DONT_FRAGMENT)
+    header[8] = hop_limit
+    header[9] = next_header
+    store_be16(header + 10, 0)
+    memcpy(header + 12, sa.peer_lsi, 4)
+    memcpy(header + 16, sa.local_lsi, 4)
+    store_be16(header + 10, <uint16_t>~<uint16_t>ones_sum(header, IPV4_HEADER, 0))
+    return IPV4_HEADER
+
+
+cdef int check_ipv4(uint8_t *payload, const PacketDesc *d, const SaIn *sa) noexcept nogil:
+    """Whether an IPv4 header may stand before this payload; moves the payload's checksum."""
     if is_none(sa.local_lsi) or is_none(sa.peer_lsi):
         return R_NO_LSI
     if d.length > IP_LONGEST - IPV4_HEADER:
@@ -238,24 +245,39 @@ cdef int rebuild_ipv4(
         or d.next_header == FRAGMENT or d.next_header == DESTINATION_OPTIONS
     ):
         return R_NEXT_HEADER                # extension headers exist in IPv6 only
-    reason = checksum_to_lsis(arena + d.offset, d.length, d.next_header, sa)
+    return checksum_to_lsis(payload, d.length, d.next_header, sa)
+
+
+cdef uint8_t family_for(uint8_t next_header, uint8_t family) noexcept nogil:
+    """The family that a payload can only have, or else the one asked for."""
+    if next_header == ICMPV4:
+        return 4
+    return 6 if next_header == ICMPV6 else family
+
+
+cdef int check_payload(
+        uint8_t *arena, const PacketDesc *d, const SaIn *sa, uint8_t family) noexcept nogil:
+    """0 or a Reason; over LSIs the payload's checksum is moved."""
+    if d.next_header == NO_NEXT_HEADER or d.next_header == BEET_PSEUDO_HEADER:
+        return R_NEXT_HEADER
+    if family == 4:
+        return check_ipv4(arena + d.offset, d, sa)
+    return R_INNER_MALFORMED if d.length > IP_LONGEST else R_NONE
+
+
+cdef int beet_header(
+        uint8_t *header, uint8_t *arena, const PacketDesc *d, const SaIn *sa, uint8_t family,
+        uint32_t *octets) noexcept nogil:
+    """Header of one payload, with our hop limit and traffic class; 0 or a Reason."""
+    cdef int reason
+    family = family_for(d.next_header, family)
+    reason = check_payload(arena, d, sa, family)
     if reason != R_NONE:
         return reason
-    header = arena + d.offset - IPV4_HEADER
-    header[0] = 0x45
-    header[1] = traffic_class
-    store_be16(header + 2, <uint16_t>(d.length + IPV4_HEADER))
-    store_be16(header + 4, 0)               # an atomic datagram needs no identification (RFC 6864)
-    store_be16(header + 6, DONT_FRAGMENT)
-    header[8] = hop_limit
-    header[9] = d.next_header
-    store_be16(header + 10, 0)
-    memcpy(header + 12, sa.peer_lsi, 4)
-    memcpy(header + 16, sa.local_lsi, 4)
-    store_be16(header + 10, <uint16_t>~<uint16_t>ones_sum(header, IPV4_HEADER, 0))
-    d.offset -= IPV4_HEADER
-    d.length += IPV4_HEADER
-    d.family = 4
+    if family == 4:
+        octets[0] = beet_header_v4(header, d.length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
+    else:
+        octets[0] = beet_header_v6(header, d.length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
     return R_NONE
 
 
@@ -263,15 +285,23 @@ cdef int beet_rebuild(
         uint8_t *arena, PacketDesc *d, const SaIn *sa, uint8_t family, uint8_t hop_limit,
         uint8_t traffic_class) noexcept nogil:
     """Descriptor from payload to inner packet; 0 or a Reason, then `d` is as it was."""
-    if d.next_header == NO_NEXT_HEADER or d.next_header == BEET_PSEUDO_HEADER:
-        return R_NEXT_HEADER
-    if d.next_header == ICMPV4:
-        family = 4
-    elif d.next_header == ICMPV6:
-        family = 6
+    cdef uint8_t *payload = arena + d.offset
+    cdef uint32_t octets
+    cdef int reason
+    family = family_for(d.next_header, family)
+    reason = check_payload(arena, d, sa, family)
+    if reason != R_NONE:
+        return reason
     if family == 4:
-        return rebuild_ipv4(arena, d, sa, hop_limit, traffic_class)
-    return rebuild_ipv6(arena, d, sa, hop_limit, traffic_class)
+        octets = beet_header_v4(
+            payload - IPV4_HEADER, d.length, d.next_header, sa, hop_limit, traffic_class)
+    else:
+        octets = beet_header_v6(
+            payload - IPV6_HEADER, d.length, d.next_header, sa, hop_limit, traffic_class)
+    d.offset -= octets
+    d.length += octets
+    d.family = 4 if family == 4 else 6
+    return R_NONE
 
 
 cdef Py_ssize_t beet_strip_batch(

@@ -2,9 +2,5 @@
 
 from hipgw._fastpath.worker_state cimport WorkerState
 
-cdef enum:
-    HOP_LIMIT = 64              # of rebuilt inner headers, until the outer one is asked for
-    TRAFFIC_CLASS = 0
-
 # The whole life of the thread; returns after w.stop was set and w.wake_fd signalled.
 cdef void inbound_loop(WorkerState *w) noexcept nogil

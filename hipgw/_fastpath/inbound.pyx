@@ -1,27 +1,20 @@
 """The inbound worker: sockets to TUN device.
 
-A round: wait; for each socket with something to read, receive up to one batch and run it through
-the nodes
-    classify -> esp_open -> choose_family -> beet_rebuild -> write
-Control packets are punted as they are, and so are payloads of which nobody knows yet whether the
-local socket speaks HIT or LSI (then rebuilt over HITs).  The arena is the worker's own; a packet
-ends written, punted or dropped, and adds one to exactly one counter.
-
-An offload has its place between `receive_batch` and `classify` (trains) and before `write_tun`.
+A round: wait; for each socket with something to read, receive once, and run what came, a batch at
+a time, through the nodes
+    classify -> esp_open -> choose_family -> coalesce -> write
+Trains are opened where they lie; `write` rebuilds the inner headers beside them.  Control packets
+are punted as they are, and so are payloads of which nobody knows yet whether the local socket
+speaks HIT or LSI (then rebuilt over HITs).  The arenas are the worker's own; a packet ends written,
+punted or dropped, and adds one to exactly one counter.
 """
 
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
-from hipgw._fastpath.batch_io cimport (
-    RAW4,
-    RAW6,
-    destination_of,
-    receive_batch,
-    write_tun,
-)
-from hipgw._fastpath.beet cimport beet_rebuild, beet_rebuild_batch
+from hipgw._fastpath.batch_io cimport RAW4, RAW6, Arena, slot_room
+from hipgw._fastpath.beet cimport IP_HEADER_MOST, beet_header
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
 from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
 from hipgw._fastpath.c.sockets cimport AF_INET6, ntohs, sockaddr_in, sockaddr_in6
@@ -32,6 +25,7 @@ from hipgw._fastpath.classify cimport (
     Carrier,
     classify_inbound_batch,
 )
+from hipgw._fastpath.coalesce cimport gather_batch
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, PUNT, PacketDesc
 from hipgw._fastpath.esp cimport esp_open_batch
 from hipgw._fastpath.flows cimport (
@@ -45,19 +39,31 @@ from hipgw._fastpath.flows cimport (
 from hipgw._fastpath.octets cimport load_be16
 from hipgw._fastpath.quiet cimport INBOUND, enter_batch, leave_batch
 from hipgw._fastpath.reasons cimport R_PUNT_FULL
+from hipgw._fastpath.receive cimport (
+    Received,
+    destination_of,
+    next_datagrams,
+    receive_messages,
+)
 from hipgw._fastpath.rings cimport PUNT_CONTROL, PUNT_FAMILY, PUNT_FIRST_ESP, Record
 from hipgw._fastpath.sa cimport SaIn
+from hipgw._fastpath.tun_io cimport write_bundles
 from hipgw._fastpath.worker_state cimport (
+    P_COALESCED_OUT,
     P_ESP_RX,
+    P_GRO_IN,
+    P_GSO_REFUSED,
     P_NET_RX,
     P_PUNT_CONTROL,
     P_PUNT_FAMILY,
     P_TROUBLE,
     P_TUN_TX,
+    TRAIN_OCTETS,
     WorkerState,
     back_off,
     now_ns,
     push_punt,
+    push_punt_parts,
     quench,
     settle_batch,
 )
@@ -90,23 +96,25 @@ cdef void drop_unpunted(PacketDesc *d) noexcept nogil:
     d.reason = R_PUNT_FULL
 
 
-cdef void punt_family(WorkerState *w, PacketDesc *d, SaIn *sa) noexcept nogil:
+cdef void punt_family(
+        WorkerState *w, uint8_t *arena, PacketDesc *d, SaIn *sa) noexcept nogil:
     """Rebuild over HITs, and ask the control plane who listens on the port."""
+    cdef uint8_t header[IP_HEADER_MOST]
+    cdef uint32_t octets = 0
     cdef Record head
     cdef int reason
     memset(&head, 0, sizeof(Record))
     head.kind = PUNT_FAMILY
     head.spi = sa.spi
     head.protocol = d.next_header
-    head.port = load_be16(w.arena.octets + d.offset + 2)
-    reason = beet_rebuild(
-        w.arena.octets, d, sa, FAMILY_HIT, HOP_LIMIT, TRAFFIC_CLASS)
+    head.port = load_be16(arena + d.offset + 2)
+    reason = beet_header(header, arena, d, sa, FAMILY_HIT, &octets)
     if reason:
         d.verdict = DROP
         d.reason = <uint16_t>reason
         return
-    sa.octets += d.length
-    if push_punt(w, &head, w.arena.octets + d.offset, d.length):
+    sa.octets += octets + d.length
+    if push_punt_parts(w, &head, header, octets, arena + d.offset, d.length):
         d.verdict = PUNT
         d.reason = PUNT_FAMILY
         w.path[P_PUNT_FAMILY] += 1
@@ -114,8 +122,9 @@ cdef void punt_family(WorkerState *w, PacketDesc *d, SaIn *sa) noexcept nogil:
         drop_unpunted(d)
 
 
-cdef void choose_family(WorkerState *w, Py_ssize_t n) noexcept nogil:
+cdef void choose_family(WorkerState *w, uint8_t *arena, Py_ssize_t n) noexcept nogil:
     """Set the family of each opened packet, or punt it; tell of first packets."""
+    cdef const PacketDesc *before = NULL        # whose family is that of its whole flow
     cdef SaIn *sa
     cdef PacketDesc *d
     cdef Record head
@@ -130,12 +139,19 @@ cdef void choose_family(WorkerState *w, Py_ssize_t n) noexcept nogil:
             head.kind = PUNT_FIRST_ESP
             head.spi = sa.spi
             sa.first_told = push_punt(w, &head, NULL, 0)
-        d.family = family_of(w, sa, d.next_header, w.arena.octets + d.offset, d.length)
+        if (before != NULL and before.sa_index == d.sa_index and d.length >= 4
+                and before.next_header == d.next_header
+                and memcmp(arena + before.offset, arena + d.offset, 4) == 0):
+            d.family = before.family
+            continue
+        d.family = family_of(w, sa, d.next_header, arena + d.offset, d.length)
         if d.family == FAMILY_UNKNOWN:
-            punt_family(w, d, sa)
+            punt_family(w, arena, d, sa)
+        elif d.length >= 4:
+            before = d
 
 
-cdef void punt_control(WorkerState *w, Py_ssize_t n) noexcept nogil:
+cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexcept nogil:
     """Hand HIP control packets on, with where they came from and went to."""
     cdef Record head
     cdef PacketDesc *d
@@ -147,7 +163,7 @@ cdef void punt_control(WorkerState *w, Py_ssize_t n) noexcept nogil:
             continue
         memset(&head, 0, sizeof(Record))
         head.kind = PUNT_CONTROL
-        name = &w.bag.names[i]
+        name = &w.bag.names[w.bag.message[i]]
         if name.sin6_family == AF_INET6:
             head.family = 6
             head.port = ntohs(name.sin6_port)
@@ -156,42 +172,56 @@ cdef void punt_control(WorkerState *w, Py_ssize_t n) noexcept nogil:
             head.family = 4
             head.port = ntohs((<sockaddr_in *>name).sin_port)
             memcpy(head.source, &(<sockaddr_in *>name).sin_addr, 4)
-        destination_of(&w.bag, i, head.destination)
-        if push_punt(w, &head, w.arena.octets + d.offset, d.length):
+        destination_of(&w.bag, w.bag.message[i], head.destination)
+        if push_punt(w, &head, arena + d.offset, d.length):
             w.path[P_PUNT_CONTROL] += 1
         else:
             drop_unpunted(d)
 
 
-cdef void inbound_batch(WorkerState *w, Py_ssize_t n, Carrier carrier) noexcept nogil:
+cdef void inbound_batch(
+        WorkerState *w, uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
     """The nodes, over descriptors 0..n."""
-    cdef uint8_t *arena = w.arena.octets
     cdef SaIn **sa = <SaIn **>w.sa
     cdef Py_ssize_t esp = classify_inbound_batch(arena, w.desc, n, carrier, w.index, w.sa)
     w.path[P_NET_RX] += n
     w.path[P_ESP_RX] += esp
     if esp:
         if esp_open_batch(arena, w.desc, n, sa, now_ns()):
-            choose_family(w, n)
-            beet_rebuild_batch(arena, w.desc, n, sa, HOP_LIMIT, TRAFFIC_CLASS)
-            w.path[P_TUN_TX] += write_tun(w.tun_fd, arena, w.desc, n)
-    punt_control(w, n)
+            choose_family(w, arena, n)
+            gather_batch(
+                arena, w.desc, n, sa, &w.bundles, w.writer.takes_tcp, w.writer.takes_udp)
+            w.path[P_TUN_TX] += write_bundles(&w.writer, arena, w.desc, &w.bundles, sa)
+            w.path[P_COALESCED_OUT] = w.writer.supers
+            w.path[P_GSO_REFUSED] = w.writer.refused
+    punt_control(w, arena, n)
     settle_batch(w, n)
 
 
 cdef void receive(WorkerState *w, int fd) noexcept nogil:
-    """One batch from one socket."""
+    """What one socket gives at once, in batches."""
     cdef Carrier carrier = CARRIER_UDP
+    cdef Arena *arena = &w.arena
+    cdef uint32_t room = slot_room(arena)
+    cdef Received received
     cdef Py_ssize_t n
     if fd == w.sockets[RAW4]:
         carrier = CARRIER_RAW4
     elif fd == w.sockets[RAW6]:
         carrier = CARRIER_RAW6
-    n = receive_batch(fd, &w.bag, &w.arena, w.desc, &w.trouble)
-    if n:
+    elif w.trains.slots:
+        arena = &w.trains
+        room = TRAIN_OCTETS
+    if receive_messages(fd, &w.bag, arena, room, &received, &w.trouble) == 0:
+        return
+    while True:
+        n = next_datagrams(&w.bag, arena, &received, w.desc)
+        if n == 0:
+            break
         enter_batch(&w.index.marks, INBOUND)
-        inbound_batch(w, n, carrier)
+        inbound_batch(w, arena.octets, n, carrier)
         leave_batch(&w.index.marks, INBOUND)
+    w.path[P_GRO_IN] = w.bag.trains
 
 
 cdef void inbound_loop(WorkerState *w) noexcept nogil:

@@ -2,19 +2,20 @@
 
 A round: wait; take what the control plane injected, then what the TUN device holds, up to one
 batch; run it through the nodes
-    classify -> beet_strip -> note_flow -> esp_seal -> send
+    segment -> classify -> beet_strip -> note_flow -> esp_seal -> send
 and punt what has no SA.  All packets stay in their slots of the arena, which is the worker's own;
 headers are taken off and put on in the headroom and tailroom.  A packet ends sent, punted or
 dropped, and adds one to exactly one counter.
 
-An offload has its place between `read_tun` and `classify` (super-packets) and inside `send_batch`.
+Super-packets are cut while they are read, and what is left of one when the batch is full begins the
+next batch.  `send` makes trains of neighbours again.
 """
 
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
-from hipgw._fastpath.batch_io cimport read_tun, send_batch, slot_room
+from hipgw._fastpath.batch_io cimport slot_room
 from hipgw._fastpath.beet cimport beet_strip_batch
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
 from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
@@ -33,10 +34,16 @@ from hipgw._fastpath.rings cimport (
     ring_pop,
 )
 from hipgw._fastpath.sa cimport SaOut
+from hipgw._fastpath.segment cimport Super
+from hipgw._fastpath.send cimport send_batch
+from hipgw._fastpath.tun_io cimport read_tun
 from hipgw._fastpath.worker_state cimport (
     P_ESP_TX,
+    P_GSO_OUT,
+    P_GSO_REFUSED,
     P_PUNT_NO_SA,
     P_TROUBLE,
+    P_TSO_IN,
     P_TUN_RX,
     WorkerState,
     back_off,
@@ -79,8 +86,16 @@ cdef Py_ssize_t take_injected(WorkerState *w) noexcept nogil:
     return n
 
 
+cdef inline bint is_same_flow(
+        const uint8_t *arena, const PacketDesc *a, const PacketDesc *b) noexcept nogil:
+    return (
+        a.sa_index == b.sa_index and a.next_header == b.next_header and a.family == b.family
+        and memcmp(arena + a.offset, arena + b.offset, 4) == 0)
+
+
 cdef void note_flows(WorkerState *w, Py_ssize_t n) noexcept nogil:
     """Remember which family each TCP or UDP flow of an association with LSIs belongs to."""
+    cdef const PacketDesc *before = NULL
     cdef const PacketDesc *d
     cdef const SaOut *sa
     cdef Py_ssize_t i
@@ -89,6 +104,9 @@ cdef void note_flows(WorkerState *w, Py_ssize_t n) noexcept nogil:
         if (d.verdict != FORWARD or d.length < 4
                 or (d.next_header != PROTOCOL_TCP and d.next_header != PROTOCOL_UDP)):
             continue
+        if before != NULL and is_same_flow(w.arena.octets, before, d):
+            continue
+        before = d
         sa = <const SaOut *>w.sa[d.sa_index]
         if has_lsis(sa):
             note_flow(
@@ -142,27 +160,31 @@ cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
     """The nodes, over descriptors 0..n."""
     cdef uint8_t *arena = w.arena.octets
     cdef SaOut **sa = <SaOut **>w.sa
+    cdef uint64_t now = now_ns()
     w.path[P_TUN_RX] += n
     w.sa[0] = NULL
     if classify_outbound_batch(arena, w.desc, n, w.index, w.sa):
         beet_strip_batch(arena, w.desc, n, sa)
         note_flows(w, n)
-        esp_seal_batch(arena, w.desc, n, sa, now_ns())
-        w.path[P_ESP_TX] += send_batch(w.sockets, &w.bag, arena, w.desc, n, sa)
+        esp_seal_batch(arena, w.desc, n, sa, now)
+        w.path[P_ESP_TX] += send_batch(w.sockets, &w.bag, arena, w.desc, n, sa, now)
+        w.path[P_GSO_OUT] = w.bag.trains
+        w.path[P_GSO_REFUSED] = w.bag.refused
         tell_expiry(w, n)
     punt_strangers(w, n)
     settle_batch(w, n)
 
 
 cdef void outbound_loop(WorkerState *w) noexcept nogil:
+    cdef Super *whole = &w.whole if w.whole.octets != NULL else NULL
     cdef epoll_event events[EVENTS]
     cdef bint has_tun
     cdef Py_ssize_t n
     cdef int ready, i
     while not load_u64(&w.stop, ATOMIC_ACQUIRE):
-        ready = epoll_wait(w.epoll_fd, events, EVENTS, -1)
+        ready = epoll_wait(w.epoll_fd, events, EVENTS, 0 if w.whole.left else -1)
         w.trouble = ready < 0 and errno != EINTR
-        has_tun = False
+        has_tun = w.whole.left > 0
         n = 0
         enter_batch(&w.index.marks, OUTBOUND)
         for i in range(ready):
@@ -172,7 +194,8 @@ cdef void outbound_loop(WorkerState *w) noexcept nogil:
             else:
                 has_tun = True
         if has_tun:
-            n = read_tun(w.tun_fd, &w.arena, w.desc, n, &w.trouble)
+            n = read_tun(
+                w.tun_fd, &w.arena, whole, w.desc, n, &w.path[P_TSO_IN], &w.trouble)
         if n:
             outbound_batch(w, n)
         leave_batch(&w.index.marks, OUTBOUND)

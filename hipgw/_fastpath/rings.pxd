@@ -43,6 +43,11 @@ cdef void ring_free(ByteRing *ring) noexcept nogil
 cdef bint ring_push(
     ByteRing *ring, Record *head, const uint8_t *octets, uint32_t length) noexcept nogil
 
+# The same with the octets in two places.
+cdef bint ring_push_parts(
+    ByteRing *ring, Record *head, const uint8_t *first, uint32_t first_octets,
+    const uint8_t *second, uint32_t second_octets) noexcept nogil
+
 # Consumer: the oldest record, or NULL; it stays valid until ring_pop.
 cdef const Record *ring_peek(ByteRing *ring) noexcept nogil
 cdef void ring_pop(ByteRing *ring) noexcept nogil

@@ -30,6 +30,14 @@ cdef void ring_free(ByteRing *ring) noexcept nogil:
 
 cdef bint ring_push(
         ByteRing *ring, Record *head, const uint8_t *octets, uint32_t length) noexcept nogil:
+    return ring_push_parts(ring, head, octets, length, NULL, 0)
+
+
+cdef bint ring_push_parts(
+        ByteRing *ring, Record *head, const uint8_t *first, uint32_t first_octets,
+        const uint8_t *second, uint32_t second_octets) noexcept nogil:
+    cdef uint32_t length = first_octets + second_octets
+    cdef uint8_t *to
     cdef uint64_t tail = ring.tail
     cdef uint64_t room = ring.capacity - (tail - load_u64(&ring.head, ATOMIC_ACQUIRE))
     cdef uint64_t place = tail & (ring.capacity - 1)
@@ -49,8 +57,11 @@ cdef bint ring_push(
     head.total = <uint32_t>total
     head.length = length
     memcpy(ring.octets + place, head, sizeof(Record))
-    if length:
-        memcpy(ring.octets + place + sizeof(Record), octets, length)
+    to = ring.octets + place + sizeof(Record)
+    if first_octets:
+        memcpy(to, first, first_octets)
+    if second_octets:
+        memcpy(to + first_octets, second, second_octets)
     store_u64(&ring.tail, tail + total, ATOMIC_RELEASE)
     return True
 

@@ -21,6 +21,10 @@ class DataPath:
         slot_octets: int = 2304,
         batch: int = 256,
         punt_octets: int = 4194304,
+        vnet_hdr: bool = False,
+        uso: bool = False,
+        udp_gso: bool = False,
+        udp_gro: bool = False,
     ) -> DataPath: ...
     @property
     def tables(self) -> SaTables: ...

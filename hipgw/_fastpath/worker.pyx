@@ -18,8 +18,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from hipgw._fastpath.batch_io cimport RAW4, RAW6, SOCKETS, UDP4, UDP6, slot_room, write_tun
-from hipgw._fastpath.beet cimport beet_rebuild
+from hipgw._fastpath.batch_io cimport PATIENCE, RAW4, RAW6, SOCKETS, UDP4, UDP6, slot_room
 from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, load_u64, store_u64
 from hipgw._fastpath.c.events cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd
 from hipgw._fastpath.descriptor cimport (
@@ -39,7 +38,7 @@ from hipgw._fastpath.flows cimport (
     flows_init,
     set_port,
 )
-from hipgw._fastpath.inbound cimport HOP_LIMIT, TRAFFIC_CLASS, inbound_loop
+from hipgw._fastpath.inbound cimport inbound_loop
 from hipgw._fastpath.outbound cimport outbound_loop
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, WORKERS
 from hipgw._fastpath.reasons cimport R_COUNT, R_INNER_MALFORMED, R_SPI_UNKNOWN
@@ -47,11 +46,14 @@ from hipgw._fastpath cimport rings
 from hipgw._fastpath.rings cimport ByteRing, Record, octets_of, ring_peek, ring_pop, ring_push
 from hipgw._fastpath.sa cimport SaIn
 from hipgw._fastpath.tables cimport SaTables, find_in
+from hipgw._fastpath.tun_io cimport write_packet
 from hipgw._fastpath.worker_state cimport (
     P_COUNT,
     P_TUN_TX,
     WorkerState,
     free_worker,
+    make_inbound,
+    make_outbound,
     new_worker,
     quench,
     signal_event,
@@ -98,6 +100,11 @@ cdef class DataPath:
         slot_octets: room for one packet, headroom and tailroom included.
         batch: packets a round, 1 to 256.
         punt_octets: both punt rings and the inject ring together hold about this much.
+        vnet_hdr: the TUN device was opened with vnet headers: what is read may be a super-packet,
+            and TCP super-packets are written.
+        uso: super-packets of UDP are written, too; only with vnet_hdr.
+        udp_gso: runs of datagrams are sent as trains, as long as the kernel takes them.
+        udp_gro: the UDP sockets were opened with UDP_GRO: what is received may be a train.
 
     Raises:
         ValueError: slot or batch out of range.
@@ -115,7 +122,8 @@ cdef class DataPath:
 
     def __cinit__(
             self, *, int tun_fd, int udp4_fd=-1, int udp6_fd=-1, int raw4_fd=-1, int raw6_fd=-1,
-            long slot_octets=2304, int batch=256, uint64_t punt_octets=4 << 20):
+            long slot_octets=2304, int batch=256, uint64_t punt_octets=4 << 20,
+            bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False):
         cdef int sockets[SOCKETS]
         self.punt_fd = -1
         if not LEAST_SLOT <= slot_octets <= MOST_SLOT:
@@ -134,13 +142,20 @@ cdef class DataPath:
             raise MemoryError
         for i in range(WORKERS):
             self.worker[i] = new_worker(
-                self.tables.index, &self.flows, <uint32_t>slot_octets, batch, punt_octets // 4,
-                i == OUTBOUND)
+                self.tables.index, &self.flows, <uint32_t>slot_octets, batch, punt_octets // 4)
             if self.worker[i] == NULL:
                 raise MemoryError
             self.worker[i].tun_fd = tun_fd
             self.worker[i].punt_fd = self.punt_fd
             memcpy(self.worker[i].sockets, sockets, sizeof(sockets))
+        if (make_outbound(self.worker[OUTBOUND], punt_octets // 4, vnet_hdr) != 0
+                or make_inbound(self.worker[INBOUND], udp_gro) != 0):
+            raise MemoryError
+        self.worker[OUTBOUND].bag.has_gso = udp_gso
+        self.worker[INBOUND].writer.fd = tun_fd
+        self.worker[INBOUND].writer.has_vnet = vnet_hdr
+        self.worker[INBOUND].writer.takes_tcp = vnet_hdr
+        self.worker[INBOUND].writer.takes_udp = vnet_hdr and uso
         self.wait_on(OUTBOUND, tun_fd)
         for i in range(SOCKETS):
             if sockets[i] >= 0:
@@ -293,6 +308,8 @@ cdef class DataPath:
         cdef uint32_t length = <uint32_t>len(packet)
         cdef SaIn *sa = find_in(self.tables.index, spi)
         cdef PacketDesc d
+        cdef uint64_t octets_before = 0     # counted by the worker when it punted the packet
+        cdef int patience = PATIENCE
         cdef int reason = 0
         if family not in (FAMILY_HIT, FAMILY_LSI):
             raise ValueError(f"family is 6 (HIT) or 4 (LSI), not {family}")
@@ -308,12 +325,13 @@ cdef class DataPath:
             d.offset = HEADROOM_OCTETS + IPV6_HEADER
             d.length = length - IPV6_HEADER
             d.next_header = octets[6]
-            reason = beet_rebuild(
-                self.delivery, &d, sa, <uint8_t>family, HOP_LIMIT, TRAFFIC_CLASS)
-        if reason == 0 and write_tun(self.worker[INBOUND].tun_fd, self.delivery, &d, 1) == 1:
+            d.family = <uint8_t>family
+            reason = write_packet(
+                &self.worker[INBOUND].writer, self.delivery, &d, sa, &octets_before, &patience)
+        if reason == 0:
             self.delivered += 1
             return True
-        self.refused[reason or d.reason] += 1
+        self.refused[reason] += 1
         return False
 
     def set_port_family(self, int protocol, int port, int family) -> None:

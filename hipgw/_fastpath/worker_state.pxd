@@ -3,11 +3,14 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hipgw._fastpath.batch_io cimport SOCKETS, Arena, Mailbag
+from hipgw._fastpath.coalesce cimport Bundles
 from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
 from hipgw._fastpath.flows cimport Flows
 from hipgw._fastpath.reasons cimport R_COUNT
 from hipgw._fastpath.rings cimport ByteRing, Record
+from hipgw._fastpath.segment cimport Super
 from hipgw._fastpath.tables cimport SaIndex
+from hipgw._fastpath.tun_io cimport TunWriter
 
 cdef enum:
     # Path counters: packets that were not dropped, by where they passed; names in worker_state.pyx.
@@ -19,17 +22,27 @@ cdef enum:
     P_PUNT_CONTROL              # handed to the control plane, by kind
     P_PUNT_NO_SA
     P_PUNT_FAMILY
+    # Offloads: super-packets and trains, not packets.
+    P_TSO_IN                    # super-packets read from the TUN device
+    P_GSO_OUT                   # trains sent
+    P_GRO_IN                    # trains received
+    P_COALESCED_OUT             # super-packets written to the TUN device
+    P_GSO_REFUSED               # either, when the kernel did not take it: went packet by packet
     P_TROUBLE                   # reads that failed for another reason than "nothing there"
     P_COUNT
 
 cdef enum:
     BACK_OFF_MS = 100           # after a read error that may last, such as a deleted device
+    TRAIN_SLOTS = 16            # trains in one recvmmsg
+    TRAIN_OCTETS = 65536        # more than a UDP datagram can have
 
 cdef struct WorkerState:
     # made by the control plane
     SaIndex *index
     Flows *flows
     Arena arena
+    Arena trains                # inbound worker with UDP_GRO, else without slots
+    Super whole                 # outbound worker with vnet headers, else without octets
     int tun_fd
     int sockets[SOCKETS]        # -1: none
     int epoll_fd
@@ -46,11 +59,17 @@ cdef struct WorkerState:
     PacketDesc desc[BATCH_MOST]
     void *sa[BATCH_MOST]        # SaOut * or SaIn *
     Mailbag bag
+    TunWriter writer            # inbound worker
+    Bundles bundles
 
-# A worker without descriptors to wait on, or NULL; `ring_octets` a ring, `injects`: it has one.
+# A worker without descriptors to wait on, or NULL; `ring_octets` a ring.
 cdef WorkerState *new_worker(
-    SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots, uint64_t ring_octets,
-    bint injects) noexcept
+    SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
+    uint64_t ring_octets) noexcept
+# What only one of the two has: an inject ring, and room for super-packets when it reads them; room
+# for trains when it receives them. 0, or -1 without memory.
+cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noexcept
+cdef int make_inbound(WorkerState *w, bint has_gro) noexcept
 cdef void free_worker(WorkerState *w) noexcept
 
 # Wait on `fd` as well; 0 or -1 with errno.
@@ -63,6 +82,11 @@ cdef void signal_event(int event_fd) noexcept nogil
 # Push a record; False, and nothing is counted, when the ring is full.
 cdef bint push_punt(
     WorkerState *w, Record *head, const uint8_t *octets, uint32_t length) noexcept nogil
+
+# The same with the octets in two places.
+cdef bint push_punt_parts(
+    WorkerState *w, Record *head, const uint8_t *first, uint32_t first_octets,
+    const uint8_t *second, uint32_t second_octets) noexcept nogil
 
 # Count each DROP of the batch; tell the control plane about punts.
 cdef void settle_batch(WorkerState *w, Py_ssize_t n) noexcept nogil

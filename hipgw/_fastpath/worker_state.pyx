@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from hipgw._fastpath.batch_io cimport SOCKETS
+from hipgw._fastpath.batch_io cimport SOCKETS, arena_free, arena_init
 from hipgw._fastpath.c.events cimport (
     CLOCK_MONOTONIC,
     EFD_CLOEXEC,
@@ -28,7 +28,8 @@ from hipgw._fastpath.c.events cimport (
     write,
 )
 from hipgw._fastpath.descriptor cimport DROP
-from hipgw._fastpath.rings cimport ring_free, ring_init, ring_push
+from hipgw._fastpath.rings cimport ring_free, ring_init, ring_push_parts
+from hipgw._fastpath.segment cimport SUPER_OCTETS
 
 PATH_NAMES = (
     "tun_rx",
@@ -39,6 +40,11 @@ PATH_NAMES = (
     "punt_control",
     "punt_no_sa",
     "punt_family",
+    "tso_in",
+    "gso_out",
+    "gro_in",
+    "coalesced_out",
+    "gso_refused",
     "read_trouble",
 )
 if len(PATH_NAMES) != P_COUNT:
@@ -46,8 +52,8 @@ if len(PATH_NAMES) != P_COUNT:
 
 
 cdef WorkerState *new_worker(
-        SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots, uint64_t ring_octets,
-        bint injects) noexcept:
+        SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
+        uint64_t ring_octets) noexcept:
     cdef WorkerState *w = <WorkerState *>calloc(1, sizeof(WorkerState))
     if w == NULL:
         return NULL
@@ -56,18 +62,28 @@ cdef WorkerState *new_worker(
     w.tun_fd = w.punt_fd = -1
     for i in range(SOCKETS):
         w.sockets[i] = -1
-    w.arena.slot_octets = slot_octets
-    w.arena.slots = slots
-    w.arena.octets = <uint8_t *>calloc(slots, slot_octets)
+    w.writer.fd = -1
     w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
     w.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-    if (w.arena.octets == NULL or w.epoll_fd < 0 or w.wake_fd < 0
+    if (w.epoll_fd < 0 or w.wake_fd < 0
+            or arena_init(&w.arena, slot_octets, slots) != 0
             or ring_init(&w.punts, ring_octets) != 0
-            or (injects and ring_init(&w.inject, ring_octets) != 0)
             or watch(w, w.wake_fd) != 0):
         free_worker(w)
         return NULL
     return w
+
+
+cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noexcept:
+    if has_vnet:
+        w.whole.octets = <uint8_t *>calloc(1, SUPER_OCTETS)
+        if w.whole.octets == NULL:
+            return -1
+    return ring_init(&w.inject, ring_octets)
+
+
+cdef int make_inbound(WorkerState *w, bint has_gro) noexcept:
+    return arena_init(&w.trains, TRAIN_OCTETS, TRAIN_SLOTS) if has_gro else 0
 
 
 cdef void free_worker(WorkerState *w) noexcept:
@@ -79,9 +95,11 @@ cdef void free_worker(WorkerState *w) noexcept:
         close(w.wake_fd)
     ring_free(&w.punts)
     ring_free(&w.inject)
-    if w.arena.octets != NULL:      # inner packets have passed through it
-        memset(w.arena.octets, 0, <size_t>w.arena.slots * w.arena.slot_octets)
-    free(w.arena.octets)
+    arena_free(&w.arena)
+    arena_free(&w.trains)
+    if w.whole.octets != NULL:
+        memset(w.whole.octets, 0, SUPER_OCTETS)
+    free(w.whole.octets)
     free(w)
 
 
@@ -105,7 +123,13 @@ cdef void signal_event(int event_fd) noexcept nogil:
 
 cdef bint push_punt(
         WorkerState *w, Record *head, const uint8_t *octets, uint32_t length) noexcept nogil:
-    if not ring_push(&w.punts, head, octets, length):
+    return push_punt_parts(w, head, octets, length, NULL, 0)
+
+
+cdef bint push_punt_parts(
+        WorkerState *w, Record *head, const uint8_t *first, uint32_t first_octets,
+        const uint8_t *second, uint32_t second_octets) noexcept nogil:
+    if not ring_push_parts(&w.punts, head, first, first_octets, second, second_octets):
         return False
     w.has_punted = True
     return True

@@ -13,6 +13,7 @@ import struct
 from types import TracebackType
 from typing import Final, Self
 
+from hipgw.drivers.offload import Offload
 from hipgw.errors import HostError
 
 NAME_OCTETS_MOST: Final = 15
@@ -25,10 +26,16 @@ QUEUE_PACKETS: Final = 2000
 
 _CLONE_DEVICE: Final = "/dev/net/tun"
 _TUNSETIFF: Final = 0x400454CA
+_TUNSETOFFLOAD: Final = 0x400454D0
 _SIOCSIFMTU: Final = 0x8922
 _SIOCSIFTXQLEN: Final = 0x8943
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
+_IFF_VNET_HDR: Final = 0x4000
+# What the device may be handed unfinished (linux/if_tun.h): checksums, TCP super-packets of both
+# families and with ECN; UDP ones, since Linux 6.2.
+_TUN_F_CSUM_TSO: Final = 0x01 | 0x02 | 0x04 | 0x08
+_TUN_F_USO: Final = 0x20 | 0x40
 _IFREQ_OCTETS: Final = 40
 
 _REMEDIES: Final = {
@@ -47,13 +54,21 @@ class TunDevice:
     Attributes:
         fd: non-blocking; one inner IP packet a read or write, without packet information.
         name: as the kernel spells it.
+        vnet_hdr: each packet has a vnet header in front, and may be a super-packet.
+        uso: the device gives and takes super-packets of UDP, too.
+        reason: why not both, or "".
     """
 
-    __slots__ = ("fd", "name")
+    __slots__ = ("fd", "name", "reason", "uso", "vnet_hdr")
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(
+        self, fd: int, name: str, *, vnet_hdr: bool = False, uso: bool = False, reason: str = ""
+    ) -> None:
         self.fd = fd
         self.name: Final = name
+        self.vnet_hdr: Final = vnet_hdr
+        self.uso: Final = uso
+        self.reason: Final = reason
 
     def close(self) -> None:
         """Close the descriptor, and with it the device; harmless twice."""
@@ -73,35 +88,69 @@ class TunDevice:
         self.close()
 
 
-def open_tun(name: str, *, mtu: int) -> TunDevice:
+def open_tun(name: str, *, mtu: int, offload: Offload = Offload.OFF) -> TunDevice:
     """Create the TUN device `name`.
 
     Args:
         name: 1 to 15 octets; a "%d" in it is replaced by the kernel with the first free number.
         mtu: octets of the largest inner packet, IP header included.
+        offload: whether it is opened with vnet headers, and given unfinished packets.
 
     Raises:
-        HostError: with the remedy, when the host does not give the device.
+        HostError: with the remedy, when the host does not give the device, or not with the
+            offloads that are demanded.
         ValueError: a name or MTU that no device can have.
     """
     if not 0 < len(name.encode()) <= NAME_OCTETS_MOST:
         raise ValueError(f"device name {name!r}: expected 1 to {NAME_OCTETS_MOST} octets")
     if not MTU_LEAST <= mtu <= MTU_MOST:
         raise ValueError(f"MTU {mtu}: expected {MTU_LEAST} to {MTU_MOST} octets")
+    if offload is Offload.OFF:
+        return _open_kind(name, mtu, 0, "switched off")
+    try:
+        return _open_kind(name, mtu, _IFF_VNET_HDR, "")
+    except HostError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno != errno.EINVAL:
+            raise
+        if offload is Offload.ON:
+            raise HostError(f'[offload] tun = "on": {error}, or say "auto"') from error
+    return _open_kind(name, mtu, 0, "no vnet headers in this kernel")
+
+
+def _open_kind(name: str, mtu: int, flags: int, reason: str) -> TunDevice:
+    """Create the device, with vnet headers if `flags` say so."""
     try:
         fd = os.open(_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _host_error(f"cannot open {_CLONE_DEVICE}", error) from error
     try:
-        request = struct.pack(f"16sH{_IFREQ_OCTETS - 18}x", name.encode(), _IFF_TUN | _IFF_NO_PI)
+        flags |= _IFF_TUN | _IFF_NO_PI
+        request = struct.pack(f"16sH{_IFREQ_OCTETS - 18}x", name.encode(), flags)
         answer = fcntl.ioctl(fd, _TUNSETIFF, request)
         actual = answer[:16].rstrip(b"\0").decode()
+        has_vnet = bool(flags & _IFF_VNET_HDR)
+        has_uso = has_vnet and _take_unfinished(fd)
         _set_number(actual, _SIOCSIFMTU, mtu)
         _set_number(actual, _SIOCSIFTXQLEN, QUEUE_PACKETS)
     except OSError as error:
         os.close(fd)
         raise _host_error(f"cannot create the TUN device {name!r}", error) from error
-    return TunDevice(fd, actual)
+    if has_vnet and not has_uso:
+        reason = "no UDP super-packets in this kernel"
+    return TunDevice(fd, actual, vnet_hdr=has_vnet, uso=has_uso, reason=reason)
+
+
+def _take_unfinished(fd: int) -> bool:
+    """Let the kernel leave checksums and cutting to us; whether that holds for UDP, too."""
+    try:
+        fcntl.ioctl(fd, _TUNSETOFFLOAD, _TUN_F_CSUM_TSO | _TUN_F_USO)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fcntl.ioctl(fd, _TUNSETOFFLOAD, _TUN_F_CSUM_TSO)
+        return False
+    return True
 
 
 def _set_number(name: str, request: int, value: int) -> None:

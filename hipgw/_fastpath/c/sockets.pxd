@@ -6,6 +6,7 @@ cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void *iov_base
         size_t iov_len
+    ssize_t writev(int fd, const iovec *parts, int count)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef uint16_t sa_family_t
@@ -36,6 +37,7 @@ cdef extern from "<sys/socket.h>" nogil:
     size_t CMSG_SPACE(size_t octets)
     size_t CMSG_LEN(size_t octets)
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
 
 cdef extern from "<netinet/in.h>" nogil:
@@ -61,6 +63,7 @@ cdef extern from "<netinet/in.h>" nogil:
     enum:
         IPPROTO_IP
         IPPROTO_IPV6
+        IPPROTO_UDP             # also the level of a UDP socket's options
         IP_PKTINFO
         IPV6_PKTINFO
     uint16_t htons(uint16_t value)

@@ -33,6 +33,8 @@ from tests.unit.fastpath.wires import (
     wired,
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 FE80 = bytes.fromhex("fe80") + bytes(13) + b"\1"
 OUTBOUND = {
     "empty version": (b"\x00" * 40, "inner_malformed"),
@@ -158,7 +160,7 @@ def test_replays_forgeries_and_latecomers_are_dropped_by_name() -> None:
 
 
 def test_packets_longer_than_a_slot_are_dropped_whole() -> None:
-    with running_hosts(2) as (a, b):
+    with running_hosts(2, udp_gro=False) as (a, b):
         before = b.path.counters()
         a.udp.sendto(SPI_AB.to_bytes(4) + bytes(2109), (b.address, b.port))
         b.application.send(hit_udp(bytes(2112 - 48 + 1)))
@@ -201,7 +203,7 @@ def test_a_socket_that_refuses_costs_its_packet_only() -> None:
 
 
 def test_an_application_that_does_not_read_loses_packets_by_name() -> None:
-    with running_hosts(2) as (a, b):
+    with running_hosts(2, uso=False) as (a, b):
         b.tun.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
         for datagram in captured_esp(b, 100):
             a.udp.sendto(datagram, (b.address, b.port))

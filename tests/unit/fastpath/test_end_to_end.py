@@ -38,6 +38,8 @@ from tests.unit.fastpath.wires import (
     wired,
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 TCP, UDP = 6, 17
 
 

@@ -2,7 +2,8 @@
 
     application A - [A: DataPath] - UDP on the loopback - [DataPath :B] - application B
 
-A SOCK_SEQPACKET pair reads and writes one packet a call, as a TUN device does.
+A SOCK_SEQPACKET pair reads and writes one packet a call, as a TUN device does.  With offloads on,
+each packet has a vnet header in front, and super-packets arrive.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from hipgw._fastpath.worker import DataPath
 from tests.reference.checksum import checksum, pseudo_header
+from tests.reference.segmentation import segment
 
 HIT_A = bytes.fromhex("20010021") + bytes(11) + b"\x0a"
 HIT_B = bytes.fromhex("20010022") + bytes(11) + b"\x0b"
@@ -27,9 +30,11 @@ SPI_BA = 0x1000_00BA
 KEYS = {7: (0, 32), 8: (16, 32), 9: (32, 32), 13: (20, 0)}
 PASSED = {
     "tun_rx", "esp_tx", "net_rx", "esp_rx", "tun_tx", "punt_control", "punt_no_sa", "punt_family",
-    "read_trouble",
+    "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "read_trouble",
 }  # fmt: skip
 PATIENCE_S = 10.0
+EVERY_OFFLOAD = {"vnet_hdr": True, "uso": True, "udp_gso": True, "udp_gro": True}
+UDP_GRO = 104
 
 
 def ipv6(
@@ -85,13 +90,40 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+class Application:
+    """The far end of the TUN device: packets of wire size, whatever the device does."""
+
+    def __init__(self, channel: socket.socket, *, has_vnet: bool) -> None:
+        self.channel = channel
+        self.channel.settimeout(PATIENCE_S)
+        self.has_vnet = has_vnet
+        self.waiting: list[bytes] = []
+
+    def send(self, packet: bytes) -> None:
+        self.channel.send((bytes(10) if self.has_vnet else b"") + packet)
+
+    def recv(self, octets: int) -> bytes:
+        if not self.has_vnet:
+            return self.channel.recv(octets)
+        if not self.waiting:
+            self.waiting = segment(self.channel.recv(1 << 17), octets)
+        return self.waiting.pop(0)
+
+    def close(self) -> None:
+        self.channel.close()
+
+
 class Host:
     """One data path, its application's end, and its UDP socket."""
 
+    defaults: ClassVar[dict[str, bool]] = {}
+    """Offloads that are on unless said otherwise."""
+
     def __init__(self, family: int = 4, **options: int) -> None:
         self.family = family
-        self.application, self.tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.application.settimeout(PATIENCE_S)
+        options = self.defaults | options
+        near, self.tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.application = Application(near, has_vnet=bool(options.get("vnet_hdr")))
         self.address = "127.0.0.1" if family == 4 else "::1"
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         self.udp = socket.socket(kind, socket.SOCK_DGRAM)
@@ -100,6 +132,8 @@ class Host:
         else:
             self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        if options.get("udp_gro"):
+            self.udp.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         self.udp.bind((self.address, 0))
         self.port = self.udp.getsockname()[1]
         sockets = {f"udp{family}_fd": self.udp.fileno()}
@@ -198,9 +232,13 @@ def running_hosts(count: int, family: int = 4, **options: int) -> Iterator[list[
 
 @contextlib.contextmanager
 def wired(
-    *, suite: int = 13, family: int = 4, lsis: tuple[bytes, bytes] = (LSI_A, LSI_B)
+    *,
+    suite: int = 13,
+    family: int = 4,
+    lsis: tuple[bytes, bytes] = (LSI_A, LSI_B),
+    **options: int,
 ) -> Iterator[tuple[Host, Host]]:
     """A and B with an association, workers running."""
-    with running_hosts(2, family) as (a, b):
+    with running_hosts(2, family, **options) as (a, b):
         join(a, b, suite, lsis)
         yield a, b
