@@ -19,6 +19,7 @@ help:
 	@echo "make test    every test (installs what it needs)"
 	@echo "make lint    ruff, cython-lint      make types   mypy --strict"
 	@echo "make asan    extension tests under AddressSanitizer"
+	@echo "make fuzz    coverage-guided fuzzing, SECONDS=600"
 	@echo "make bench   figures of this machine, against wireguard-go"
 	@echo "make dist    sdist and wheel in dist/"
 
@@ -37,6 +38,9 @@ types: setup
 	@$(BIN)/mypy
 
 asan: $(STAMPS)/asan
+
+fuzz: setup
+	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
 
 bench: setup $(STAMPS)/debian-bench
 	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle
