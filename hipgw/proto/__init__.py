@@ -4,20 +4,32 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 (facts for the operator) go out.  `states` owns the state machine.
 """
 
-from hipgw.proto.association import AssociationView
+from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.config import EndpointConfig, permit_everyone
 from hipgw.proto.effects import (
     Compute,
     Effect,
     InstallSa,
     JobId,
+    LimitPath,
+    MoveSa,
     RemoveSa,
     SendDatagram,
     StoreR1Counter,
 )
 from hipgw.proto.endpoint import Endpoint
-from hipgw.proto.events import Closed, Established, Event, Failed, NotifyReceived, Role
+from hipgw.proto.events import (
+    Closed,
+    Established,
+    Event,
+    Failed,
+    HandedOver,
+    NotifyReceived,
+    Rekeyed,
+    Role,
+)
 from hipgw.proto.jobs import Job
+from hipgw.proto.locators import LocalAddress, LocatorState, LocatorView, Origin
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 
 __all__ = [
@@ -31,10 +43,19 @@ __all__ = [
     "Established",
     "Event",
     "Failed",
+    "HandedOver",
+    "HeartbeatView",
     "InstallSa",
     "Job",
     "JobId",
+    "LimitPath",
+    "LocalAddress",
+    "LocatorState",
+    "LocatorView",
+    "MoveSa",
     "NotifyReceived",
+    "Origin",
+    "Rekeyed",
     "RemoveSa",
     "Role",
     "SendDatagram",

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hipgw.crypto import HostIdentity, PrivateHostIdentity
+from hipgw.crypto import DhPrivateKey, HostIdentity, PrivateHostIdentity
+from hipgw.proto.association_view import AssociationView, HeartbeatView
+from hipgw.proto.credit import Credit
 from hipgw.proto.events import Role
 from hipgw.proto.jobs import Keying
+from hipgw.proto.locators import Announced, PeerLocators
+from hipgw.proto.rekey_jobs import DerivedSas, Material
 from hipgw.proto.states import TRANSITIONS, State, Trigger
-from hipgw.values import (
-    DhGroup,
-    EspSuite,
-    HiAlgorithm,
-    HipCipher,
-    Hit,
-    HitSuite,
-    Path,
-    Spi,
-)
-from hipgw.wire import HostId
+from hipgw.proto.update_state import Reply, Updates
+from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
+from hipgw.wire import EspInfo, HostId, LocatorRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +24,8 @@ class Initiation:
     paths: tuple[Path, ...]
     started_s: float
     i1: bytes = b""
+    sent_s: float = 0.0
+    """When the first I1 was sent."""
     tries: int = 1
     delay_s: float = 0.0
     tried: set[HitSuite] = field(default_factory=set)
@@ -55,16 +53,108 @@ class Acceptance:
 
 
 @dataclass(slots=True, eq=False)
-class Updates:
-    """Update IDs of one association (RFC 7401 sections 6.11, 6.12)."""
+class Rekey:
+    """A rekey under way, from the wish to the switch (RFC 7402 sections 6.8 to 6.10)."""
 
-    last_seen: int | None = None
-    """Largest SEQ that we acknowledged, in circular order."""
-    in_work: set[int] = field(default_factory=set)
-    last_answer: bytes = field(default=b"", repr=False)
-    """The UPDATE that acknowledged `last_seen`; sent again when that SEQ comes again."""
-    outstanding: set[int] = field(default_factory=set)
-    """Our own SEQs without an ACK; nothing of this version sends any."""
+    spi_in: Spi
+    reason: str
+    is_answer: bool
+    """Whether our ESP_INFO answers the peer's; else ours is the request, or both cross."""
+    with_dh: bool
+    dh: DhPrivateKey | None = field(default=None, repr=False)
+    keymat_index: int = 0
+    """What our ESP_INFO says."""
+    is_prepared: bool = False
+    """Whether our own half is settled: key drawn, index chosen."""
+    update_ids: set[int] = field(default_factory=set)
+    """UPDATEs of ours that carry our ESP_INFO."""
+    is_acked: bool = False
+    theirs: EspInfo | None = None
+    their_dh: bytes | None = field(default=None, repr=False)
+    replies: list[Reply] = field(default_factory=list)
+    """UPDATEs of the peer that are acknowledged once the new inbound SA is there."""
+    deriving: int = 0
+    """Serial of the key derivation whose result counts."""
+    derived: DerivedSas | None = field(default=None, repr=False)
+    """Keys of the new pair; the inbound SA is installed then."""
+    locators: tuple[LocatorRecord, ...] = ()
+    """To be announced with it (RFC 8046 section 3.2.2)."""
+    path: Path | None = None
+    """Where to send it first; None for the path in use."""
+
+
+@dataclass(slots=True, eq=False)
+class EspState:
+    """The security associations of a pair beyond the present two SPIs, and their use."""
+
+    material: Material | None = field(default=None, repr=False)
+    """What the next keys are drawn from; None as long as that is the base exchange's."""
+    rekey: Rekey | None = None
+    retired: dict[Spi, float] = field(default_factory=dict)
+    """Inbound SAs that a rekey replaced, and when each is removed."""
+    rekeys: int = 0
+    rekeyed_s: float | None = None
+    octets: dict[tuple[Direction, Spi], int] = field(default_factory=dict)
+    """Inner octets carried so far."""
+    last_sent_s: float | None = None
+    """When data was last seen to be sent."""
+    credit: Credit = field(default_factory=Credit)
+    is_limited: bool = False
+    """Whether the outbound SA has a limit, which a LimitPath set."""
+
+
+@dataclass(slots=True, eq=False)
+class Heartbeat:
+    """Probes sent and answered."""
+
+    sent: int = 0
+    received: int = 0
+    lost: int = 0
+    rtt_sum_s: float = 0.0
+    rtts: int = 0
+    """Answers to first copies: only those tell a round-trip time."""
+
+    def view(self) -> HeartbeatView:
+        """A snapshot."""
+        mean_s = self.rtt_sum_s / self.rtts if self.rtts else None
+        return HeartbeatView(self.sent, self.received, self.lost, mean_s)
+
+
+@dataclass(slots=True, eq=False)
+class Reach:
+    """Where each side can be reached, and what is known about the ways between."""
+
+    locators: PeerLocators | None = None
+    """Of the peer; None as long as that is the address of the base exchange alone."""
+    offered: tuple[LocatorRecord, ...] = ()
+    """LOCATOR_SET of the peer's R1, I2 or R2, used once the base exchange is over."""
+    hints: tuple[Path, ...] = ()
+    """Where else our own side said the peer might be."""
+    announced: Announced | None = None
+    announced_s: float = 0.0
+    proven: set[Address] = field(default_factory=set)
+    """Local addresses at which an authentic packet has arrived."""
+    failed: dict[Path, float] = field(default_factory=dict)
+    """Paths that did not carry an UPDATE or its ACK, and since when."""
+    refuge: Path | None = None
+    """Where an answer came from when another path had failed; none of the others is known to work.
+    """
+    is_local_gone: bool = False
+    """Whether the local address of the path in use has been taken away."""
+    is_stranded: bool = False
+    """Whether there is no pair of addresses to send between."""
+    rtt_s: float | None = None
+    backed_off_s: float = 0.0
+    """Delay after which an answer came to an UPDATE sent again: it counts until a round trip is
+    measured, or a path that has become slower would never be measured (RFC 6298 section 5)."""
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    shots: list[tuple[bytes, Path]] = field(default_factory=list)
+    """Copies of a packet that wait for their turn."""
+
+    def sample_rtt(self, rtt_s: float) -> None:
+        """Smooth one measured round trip into the estimate (RFC 6298 section 2)."""
+        self.backed_off_s = 0.0
+        self.rtt_s = rtt_s if self.rtt_s is None else 0.875 * self.rtt_s + 0.125 * rtt_s
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +189,8 @@ class Association:
     peer_host_id: HostId | None = field(default=None, repr=False)
     established_s: float | None = None
     updates: Updates = field(default_factory=Updates)
+    esp: EspState = field(default_factory=EspState)
+    reach: Reach = field(default_factory=Reach)
     closing: Closing | None = None
     agreed_r1: int = 0
     """R1s sent when keys were last agreed on.
@@ -132,7 +224,7 @@ class Association:
         self.path, self.role = path, role
         self.initiation = self.acceptance = self.keying = self.closing = None
         self.peer_identity = self.peer_host_id = self.established_s = None
-        self.updates = Updates()
+        self.updates, self.esp, self.reach = Updates(), EspState(), Reach()
         self.verifying = set()
         self.retransmissions = 0
         self.last_heard_s = now
@@ -140,7 +232,7 @@ class Association:
     def view(self) -> AssociationView:
         """A snapshot for the operator, without secrets."""
         keying, host_id = self.keying, self.peer_host_id
-        identity = self.peer_identity
+        identity, reach = self.peer_identity, self.reach
         return AssociationView(
             local=self.local.hit,
             peer=self.peer,
@@ -160,30 +252,12 @@ class Association:
             established_s=self.established_s,
             last_heard_s=self.last_heard_s,
             retransmissions=self.retransmissions,
+            locators=() if reach.locators is None else reach.locators.views(),
+            announced=() if reach.announced is None else reach.announced.in_order(),
+            rtt_s=reach.rtt_s,
+            rekeys=self.esp.rekeys,
+            rekeyed_s=self.esp.rekeyed_s,
+            is_rekeying=self.esp.rekey is not None,
+            is_limited=self.esp.is_limited,
+            heartbeat=reach.heartbeat.view(),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationView:
-    """What an operator may see of an association; times are those of the injected clock."""
-
-    local: Hit
-    peer: Hit
-    state: State
-    role: Role
-    path: Path
-    spi_in: Spi | None
-    spi_out: Spi | None
-    esp_suite: EspSuite | None
-    hip_cipher: HipCipher | None
-    dh_group: DhGroup | None
-    hit_suite: HitSuite | None
-    peer_algorithm: HiAlgorithm | None
-    peer_di_type: int
-    """Domain identifier of the peer's HOST_ID: 0 none, 1 FQDN in wire form, 2 NAI."""
-    peer_di: bytes
-    since_s: float
-    established_s: float | None
-    last_heard_s: float
-    retransmissions: int
-    """I1s, I2s, R2s and CLOSEs that were sent again."""

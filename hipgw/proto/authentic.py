@@ -21,6 +21,9 @@ TRIGGER_OF: Final = {
     PacketType.CLOSE_ACK: Trigger.CLOSE_ACK_VALID,
 }
 
+WORK_MOST: Final = 16
+"""Signatures of one peer that are verified at the same time."""
+
 Verified = Callable[[Association, Keying, float], None]
 
 
@@ -88,6 +91,8 @@ class Authenticator:
         work = int(packet.packet_type) if work is None else work
         if work in association.verifying:
             raise RefusedError("replayed")
+        if len(association.verifying) >= WORK_MOST:
+            raise RefusedError("busy")
         association.verifying.add(work)
         claim = Claim(association, keying, TRIGGER_OF[packet.packet_type], work, then)
         self._core.compute(

@@ -36,7 +36,7 @@ class Closer:
         """Send CLOSE and wait for CLOSE_ACK; no data from here on (section 4.4.3)."""
         core, config, keying = self._core, self._core.config, association.keying
         association.move(trigger, now)
-        core.remove_sas(association)
+        core.sas.remove_all(association)
         core.cancel_timers(association)
         association.acceptance = None
         closing = Closing(
@@ -113,7 +113,7 @@ class Closer:
             core.closed(
                 association, "peer" if association.closing is None else association.closing.reason
             )
-            core.remove_sas(association)
+            core.sas.remove_all(association)
             core.cancel_timers(association)
             association.initiation = association.acceptance = None
             core.arm(association, TimerKind.LIFE, now, config.ual_s + 2 * config.msl_s)

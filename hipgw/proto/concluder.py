@@ -13,7 +13,7 @@ from hipgw.proto.packets import esp_info_is_fit
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Path, Spi
-from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, mac2_octets
+from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, LocatorSet, mac2_octets
 
 
 class Concluder:
@@ -74,5 +74,7 @@ class Concluder:
             core.drop("signature_wrong")
             return
         association.agreed_r1 = core.r1s_issued
-        core.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)
+        listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
+        association.reach.offered += listed
+        core.sas.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)
         core.establish(association, Trigger.R2_VALID, now)

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from hipgw.errors import LocalProtocolError
 from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, HitSuite
+from hipgw.wire import LIFETIME_UNBOUNDED_S
+
+_POSITIVE: Final = (
+    "rekey_timeout_s",
+    "update_tries",
+    "update_retry_least_s",
+    "update_rate",
+    "update_burst",
+    "locators_most",
+    "locator_lifetime_s",
+    "verify_tries",
+    "verifications_most",
+    "shotgun_paths_most",
+)
+_NOT_NEGATIVE: Final = (
+    "rekey_s",
+    "rekey_octets",
+    "rekey_packets",
+    "sa_grace_s",
+    "sa_hold_s",
+    "recheck_s",
+    "heartbeat_s",
+    "shotgun_pace_s",
+)
 
 
 def permit_everyone(peer: Hit) -> bool:
@@ -75,6 +100,60 @@ class EndpointConfig:
     """Unused Association Lifetime; 0 keeps idle associations for ever."""
     msl_s: float = 120.0
     failed_hold_s: float = 20.0
+    failed_hold_most_s: float = 320.0
+    """E-FAILED lasts twice as long after each exchange with a peer that fails, up to this."""
+
+    # Rekey (RFC 7402 sections 6.8 to 6.10, 3.3.7); a limit of 0 is none
+    rekey_s: float = 3600.0
+    """Age of a pair of security associations at which it is replaced."""
+    rekey_octets: int = 0
+    """Inner octets of one security association after which its pair is replaced."""
+    rekey_packets: int = 3 << 30
+    """Packets likewise; ESP without extended sequence numbers ends at 2^32."""
+    rekey_with_dh: bool = False
+    """Whether our rekeys, and our answers to the peer's, hold a new Diffie-Hellman key."""
+    rekey_on_move: bool = False
+    """Whether new locators are announced together with a rekey (RFC 8046 section 3.2.2)."""
+    rekey_timeout_s: float = 60.0
+    """How long a rekey may wait for the peer's half before it is given up."""
+    sa_grace_s: float = 5.0
+    """How long a replaced inbound SA stays once the peer is known to use the new one."""
+    sa_hold_s: float = 120.0
+    """How long it stays when that is not known."""
+
+    # UPDATE (RFC 7401 section 6.11): first repetition after twice the round-trip time, or after
+    # `retry_first_s` as long as that is not known
+    update_tries: int = 8
+    """Times an UPDATE is sent before CLOSING (UPDATE_RETRY_MAX)."""
+    update_retry_least_s: float = 0.1
+    update_rate: float = 20.0
+    """New UPDATEs of one peer that are worked on, per second."""
+    update_burst: float = 40.0
+
+    # Locators (RFC 8046, 8047)
+    announce_locators: bool = False
+    """Whether R1, I2 and R2 hold our locators; UPDATEs always do."""
+    locators_most: int = 16
+    """Locators kept per peer, and announced to it."""
+    locator_lifetime_s: int = LIFETIME_UNBOUNDED_S
+    """Lifetime of our locators; a finite one is renewed after two thirds of it."""
+    verify_tries: int = 5
+    """Times an address of a peer is asked for an echo."""
+    verifications_most: int = 4
+    """Addresses of one peer that are asked at the same time."""
+    recheck_s: float = 60.0
+    """How often the best path is tried again while another one is in use; 0 is never."""
+
+    # Heartbeat: an UPDATE when data is sent and nothing comes back; 0 is off
+    heartbeat_s: float = 0.0
+    heartbeat_always: bool = False
+    """Whether silence alone, without data of ours, is reason enough."""
+
+    # Shotgun: I1s and UPDATEs over all pairs of addresses, one after the other
+    shotgun: bool = False
+    shotgun_pace_s: float = 0.02
+    """Between two copies of a packet on different paths."""
+    shotgun_paths_most: int = 16
 
     # Ceilings (rates in packets per second)
     associations_most: int = 100_000
@@ -99,6 +178,7 @@ class EndpointConfig:
         for name in ("hip_ciphers", "esp_suites"):
             if len(getattr(self, name)) > 6:
                 raise LocalProtocolError(f"{name} holds more than 6 suites (RFC 7401 5.2.8)")
+        self._check_upkeep()
         if not 0 <= self.puzzle_k <= 255:
             raise LocalProtocolError(f"puzzle_k is {self.puzzle_k}: expected 0 to 255")
         if not 0 <= self.puzzle_k_most <= 64:
@@ -112,6 +192,16 @@ class EndpointConfig:
                 f"r1_period_s {self.r1_period_s} is below the puzzle lifetime "
                 f"{self.puzzle_lifetime_s} s: a valid solution would be refused"
             )
+
+    def _check_upkeep(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise LocalProtocolError(f"{name} is {getattr(self, name)}: expected more than 0")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise LocalProtocolError(f"{name} is {getattr(self, name)}: expected 0 or more")
+        if self.locator_lifetime_s > LIFETIME_UNBOUNDED_S:
+            raise LocalProtocolError(f"locator_lifetime_s is above {LIFETIME_UNBOUNDED_S}")
 
     @property
     def puzzle_lifetime_s(self) -> float:

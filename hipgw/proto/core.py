@@ -10,14 +10,15 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.effects import Compute, Effect, InstallSa, JobId, RemoveSa, SendDatagram
+from hipgw.proto.effects import Compute, Effect, JobId, SendDatagram
 from hipgw.proto.events import Closed, Established, Event, Failed
-from hipgw.proto.jobs import Job, Keying
-from hipgw.proto.limits import SourceLimiter
+from hipgw.proto.jobs import Job
+from hipgw.proto.limits import FailureMemory, SourceLimiter
+from hipgw.proto.locators import LocalAddress
+from hipgw.proto.sa_ledger import SaLedger
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.timers import TimerHeap
-from hipgw.values import Direction, Encapsulation, EspSuite, Hit, Path, SecurityAssociation, Spi
-from hipgw.values.identifiers import SPI_LEAST
+from hipgw.values import Encapsulation, Hit, Path
 from hipgw.values.reasons import CONTROL_REASONS
 from hipgw.wire import PacketType, with_checksum
 
@@ -31,6 +32,13 @@ class TimerKind(Enum):
     RETRY = "send again"
     LIFE = "end of the present state: Exchange-Complete, UAL, CLOSED, E-FAILED"
     R1 = "new R1s"
+    UPDATE = "send UPDATEs again"
+    REKEY = "age of the SAs; while they are replaced, how long that may take"
+    RETIRE = "remove replaced inbound SAs"
+    LOCATORS = "a locator of the peer expires, or ours want renewing"
+    HEARTBEAT = "is the peer still there"
+    RECHECK = "try a better path again"
+    PACE = "next copy of a packet on another path"
 
 
 TimerKey = tuple[Association | None, TimerKind]
@@ -57,6 +65,11 @@ class Core:
         self.activity: Final[dict[str, int]] = {}
         self.effects: list[Effect] = []
         self.events: list[Event] = []
+        self.sas: Final = SaLedger(randomness, self._add_effect)
+        self.local_addresses: tuple[LocalAddress, ...] | None = None
+        """Ours, best first; None as long as nobody has told."""
+        self.when_established: list[Callable[[Association, float], None]] = []
+        self.failures: Final = FailureMemory(config.sources_most)
         self.unwanted: Final[set[Association]] = set()
         """Associations in I2-SENT that the operator wants closed once their keys are agreed on."""
         self.r1s_issued = 0
@@ -69,7 +82,6 @@ class Core:
             sources_most=config.sources_most,
             now=now,
         )
-        self._by_spi: Final[dict[Spi, Association | None]] = {}
         self._jobs: Final[dict[JobId, JobEnd]] = {}
         self._job_serial = 0
         self._serial = 0
@@ -96,18 +108,6 @@ class Core:
         share = int.from_bytes(self.randomness(2), "big") / 65535
         return delay_s * (1.0 + self.config.retry_jitter * share)
 
-    def reserve_spi(self) -> Spi:
-        """A random inbound SPI that is neither reserved nor ours already (RFC 7402 3.3.4)."""
-        while True:
-            spi = Spi(int.from_bytes(self.randomness(4), "big"))
-            if spi >= SPI_LEAST and spi not in self._by_spi:
-                self._by_spi[spi] = None
-                return spi
-
-    def release_spi(self, spi: Spi) -> None:
-        """Give back an SPI that was reserved and never installed."""
-        self._by_spi.pop(spi, None)
-
     # --- outlets ---
 
     def transmit(self, octets: bytes, path: Path) -> None:
@@ -116,6 +116,9 @@ class Core:
             octets = with_checksum(octets, path.local, path.peer)
         self.note(f"{PacketType(octets[2] & 0x7F).name.lower()}_sent")
         self.effects.append(SendDatagram(octets, path))
+
+    def _add_effect(self, effect: Effect) -> None:
+        self.effects.append(effect)
 
     def compute(self, job: Job, then: JobEnd) -> None:
         """Have `job` run elsewhere; `then` gets its result."""
@@ -151,10 +154,6 @@ class Core:
             return best.local, best
         return next(iter(self.identities.values())), None
 
-    def by_spi(self, spi: Spi) -> Association | None:
-        """Whose inbound SPI this is."""
-        return self._by_spi.get(spi)
-
     def has_room(self) -> bool:
         """Whether one more association is below the ceiling."""
         return len(self.associations) < self.config.associations_most
@@ -171,7 +170,7 @@ class Core:
 
     def discard(self, association: Association) -> None:
         """Forget an association that has become UNASSOCIATED, SAs and timers included."""
-        self.remove_sas(association)
+        self.sas.remove_all(association)
         self.cancel_timers(association)
         self.unwanted.discard(association)
         association.keying = association.initiation = association.acceptance = None
@@ -179,60 +178,6 @@ class Core:
         pair = association.local.hit, association.peer
         if self.associations.get(pair) is association:
             del self.associations[pair]
-
-    # --- security associations ---
-
-    def install_in(self, association: Association, spi: Spi, keying: Keying) -> None:
-        """Install an inbound SA; it works before the peer learns its SPI."""
-        self._by_spi[spi] = association
-        association.spi_in = spi
-        esp = keying.esp
-        keys = keying.esp_suite, esp.encryption_in, esp.authentication_in
-        self._install(association, Direction.IN, spi, keys)
-
-    def install_out(self, association: Association, spi: Spi, keying: Keying) -> None:
-        """Install an outbound SA, which replaces the present one of the pair."""
-        association.spi_out = spi
-        esp = keying.esp
-        keys = keying.esp_suite, esp.encryption_out, esp.authentication_out
-        self._install(association, Direction.OUT, spi, keys)
-
-    def _install(
-        self,
-        association: Association,
-        direction: Direction,
-        spi: Spi,
-        keys: tuple[EspSuite, bytes, bytes],
-    ) -> None:
-        suite, encryption_key, authentication_key = keys
-        self.effects.append(
-            InstallSa(
-                SecurityAssociation(
-                    direction,
-                    spi,
-                    suite,
-                    encryption_key,
-                    authentication_key,
-                    association.local.hit,
-                    association.peer,
-                    association.path,
-                )
-            )
-        )
-
-    def remove_sa(self, association: Association, direction: Direction, spi: Spi) -> None:
-        """Remove one SA, by value: it need not be the present one."""
-        if direction is Direction.IN:
-            self._by_spi.pop(spi, None)
-        self.effects.append(RemoveSa(direction, spi, association.local.hit, association.peer))
-
-    def remove_sas(self, association: Association) -> None:
-        """Remove both present SAs, outbound first: no data in CLOSING and CLOSED (4.4.3)."""
-        if association.spi_out is not None:
-            self.remove_sa(association, Direction.OUT, association.spi_out)
-        if association.spi_in is not None:
-            self.remove_sa(association, Direction.IN, association.spi_in)
-        association.spi_in = association.spi_out = None
 
     # --- timers and moves that several parts share ---
 
@@ -255,6 +200,7 @@ class Core:
         elif association.acceptance is not None:
             started_s = association.acceptance.started_s
         association.move(trigger, now)
+        self.failures.forget(association.peer)
         association.initiation = association.closing = None
         association.established_s = association.last_heard_s = now
         self.cancel_timers(association)
@@ -277,6 +223,8 @@ class Core:
                 now - started_s,
             )
         )
+        for tell in self.when_established:
+            tell(association, now)
 
     def fail(self, association: Association, trigger: Trigger, reason: str, now: float) -> None:
         """Give up a base exchange of ours: E-FAILED, or away at once if the table says so."""
@@ -288,11 +236,14 @@ class Core:
         if association.state is State.UNASSOCIATED:
             self.discard(association)
             return
-        self.remove_sas(association)
+        self.sas.remove_all(association)
         self.cancel_timers(association)
         self.unwanted.discard(association)
         association.initiation = association.keying = None
-        self.arm(association, TimerKind.LIFE, now, self.config.failed_hold_s)
+        failures = self.failures.count(association.peer)
+        hold_s = self.config.failed_hold_s * 2.0 ** (failures - 1)
+        hold_s = min(hold_s, max(self.config.failed_hold_s, self.config.failed_hold_most_s))
+        self.arm(association, TimerKind.LIFE, now, hold_s)
 
     def end(self, association: Association, trigger: Trigger, now: float) -> None:
         """Move to UNASSOCIATED and forget."""

@@ -45,6 +45,37 @@ class RemoveSa:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveSa:
+    """Give one direction of ESP other outer addresses: same keys, same SPI, sequence goes on.
+
+    For `Direction.IN` the path is where the peer is expected to send from and to; ESP is looked up
+    by SPI alone, so packets of the old path stay welcome (RFC 7402 section 3.3.1).
+    """
+
+    direction: Direction
+    spi: Spi
+    local: Hit
+    peer: Hit
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPath:
+    """Let an outbound SA send so many octets and no more (RFC 8046 section 5.6).
+
+    `credit_octets` None: no limit.  A number: from now on the SA is limited, and may send that
+    many octets of inner packets on top of what is left of earlier numbers; the first number after
+    None, or after `InstallSa`, starts from 0.  Packets beyond are dropped.  Grants never exceed
+    what was received from the peer.
+    """
+
+    spi: Spi
+    local: Hit
+    peer: Hit
+    credit_octets: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Compute:
     """Run `job.run()` on any thread and hand what it returns to `Endpoint.job_done`."""
 
@@ -59,4 +90,4 @@ class StoreR1Counter:
     counter: int
 
 
-Effect = SendDatagram | InstallSa | RemoveSa | Compute | StoreR1Counter
+Effect = SendDatagram | InstallSa | RemoveSa | MoveSa | LimitPath | Compute | StoreR1Counter

@@ -1,4 +1,4 @@
-"""The engine's face: five entry points, two outlets, and the way of a packet to its handler."""
+"""The engine's face: what comes in, what goes out, and what is due."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity
-from hipgw.errors import LocalProtocolError, WireError
-from hipgw.proto.association import Association, AssociationView
+from hipgw.errors import LocalProtocolError
+from hipgw.proto.association import Association
+from hipgw.proto.association_view import AssociationView
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.closing import Closer
 from hipgw.proto.concluder import Concluder
@@ -16,31 +17,18 @@ from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.effects import Effect, JobId
 from hipgw.proto.events import Event, Failed, Role
 from hipgw.proto.initiator import Initiator
+from hipgw.proto.locators import LocalAddress
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.r1_pool import R1Pool
-from hipgw.proto.refusals import RefusedError
+from hipgw.proto.reception import Reception
 from hipgw.proto.responder import Responder
+from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State, Trigger
-from hipgw.proto.updating import Updater
-from hipgw.values import Encapsulation, Hit, HitSuite, NotifyType, Path, Spi
-from hipgw.wire import (
-    HIP_VERSION,
-    HipPacket,
-    Notification,
-    PacketType,
-    ParameterType,
-    Solution,
-    checksum_is_right,
-    find_tlv,
-    parse_packet,
-    peek_header,
-)
-
-Handler = Callable[[HipPacket, Path, float], None]
+from hipgw.proto.upkeep import Upkeep
+from hipgw.values import Direction, Hit, HitSuite, Path, Spi
+from hipgw.wire import HIP_VERSION, PacketType
 
 _SUITES: Final = frozenset(int(suite) for suite in HitSuite)
-_KEYED: Final = frozenset({State.I2_SENT, State.R2_SENT, State.ESTABLISHED})
-_NEVER_NOTIFIED: Final = frozenset({PacketType.I1, PacketType.R1, PacketType.NOTIFY})
 
 
 class Endpoint:
@@ -74,20 +62,33 @@ class Endpoint:
         self._pool: Final = R1Pool(core, now)
         self._notifier: Final = Notifier(core)
         authenticator = Authenticator(core)
-        self._responder: Final = Responder(core, self._pool, self._notifier, now)
-        self._initiator: Final = Initiator(core, self._notifier)
+        shotgun = Shotgun(core)
+        responder = Responder(core, self._pool, self._notifier, now)
+        self._initiator: Final = Initiator(core, self._notifier, shotgun)
         self._closer: Final = Closer(core, authenticator)
-        updater = Updater(core, authenticator, self._notifier)
-        self._handlers: Final[dict[PacketType, Handler]] = {
-            PacketType.I1: self._responder.on_i1,
-            PacketType.R1: self._initiator.on_r1,
-            PacketType.I2: self._responder.on_i2,
-            PacketType.R2: Concluder(core).on_r2,
-            PacketType.UPDATE: updater.on_update,
-            PacketType.NOTIFY: self._notifier.on_notify,
-            PacketType.CLOSE: self._closer.on_close,
-            PacketType.CLOSE_ACK: self._closer.on_close_ack,
-        }
+        self._upkeep: Final = Upkeep(
+            core,
+            shotgun,
+            authenticator=authenticator,
+            notifier=self._notifier,
+            closer=self._closer,
+        )
+        self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
+        self._reception: Final = Reception(
+            core,
+            self._notifier,
+            responder,
+            {
+                PacketType.I1: responder.on_i1,
+                PacketType.R1: self._initiator.on_r1,
+                PacketType.I2: responder.on_i2,
+                PacketType.R2: Concluder(core).on_r2,
+                PacketType.UPDATE: self._upkeep.updater.on_update,
+                PacketType.NOTIFY: self._notifier.on_notify,
+                PacketType.CLOSE: self._closer.on_close,
+                PacketType.CLOSE_ACK: self._closer.on_close_ack,
+            },
+        )
 
     # --- entry points ---
 
@@ -99,17 +100,8 @@ class Endpoint:
             path: `local` is the address it came to, `peer` the one it came from.
             now: monotonic seconds.
         """
-        core = self._core
-        core.note("datagrams_received")
-        try:
-            self._receive(payload, path, now)
-        except RefusedError as refusal:
-            _, _, sender, receiver = peek_header(payload)
-            self._notifier.refuse(refusal.refused, receiver, sender, path, now)
-        except WireError as error:
-            core.drop(error.reason)
-            if error.reason == "hip_critical" and error.parameter_type is not None:
-                self._tell_critical(payload, error.parameter_type, path, now)
+        self._core.note("datagrams_received")
+        self._reception.receive(payload, path, now)
 
     def want_association(
         self, peer: Hit, paths: Sequence[Path], now: float, *, local: Hit | None = None
@@ -166,16 +158,19 @@ class Endpoint:
         if association.state in {State.R2_SENT, State.ESTABLISHED}:
             self._closer.close(association, Trigger.CLOSE_REQUESTED, "operator", now)
         elif association.state is State.E_FAILED:
+            self._core.failures.forget(association.peer)
             self._core.end(association, Trigger.CLOSE_REQUESTED, now)
         else:
             self._core.fail(association, Trigger.CLOSE_REQUESTED, "operator", now)
 
+    # --- entry points: what the data plane has seen ---
+
     def esp_received(self, spi: Spi, now: float) -> None:
         """Valid ESP came in on one of our SPIs; call it for the first, and later as often as liked.
 
-        Ends R2-SENT and keeps the association from being idle.
+        Ends R2-SENT and rekeys, and keeps the association from being idle.
         """
-        association = self._core.by_spi(spi)
+        association = self._core.sas.owner(spi)
         if association is None or not association.allows(Trigger.DATA_RECEIVED):
             return
         association.last_heard_s = now
@@ -183,6 +178,105 @@ class Endpoint:
             self._core.establish(association, Trigger.DATA_RECEIVED, now)
         else:
             association.move(Trigger.DATA_RECEIVED, now)
+        self._upkeep.switching.on_data(association, spi, now)
+
+    def sa_usage(
+        self,
+        spi: Spi,
+        octets: int,
+        packets: int,
+        now: float,
+        *,
+        direction: Direction = Direction.IN,
+        local: Hit | None = None,
+        peer: Hit | None = None,
+    ) -> None:
+        """Counters of one SA since it was installed; call it now and then, for each SA.
+
+        Feeds rekeying by use, credit for addresses that are not verified, the heartbeat ("data is
+        sent"), and the judgement whether an association is idle.
+
+        Args:
+            spi: of the SA.
+            octets: inner octets so far.
+            packets: packets so far.
+            now: monotonic seconds.
+            direction: of the SA.
+            local: our HIT; needed for `Direction.OUT`, whose SPIs two peers may share.
+            peer: the other HIT, likewise.
+        """
+        association: Association | None
+        if direction is Direction.IN:
+            association = self._core.sas.owner(spi)
+        elif local is None or peer is None:
+            raise LocalProtocolError("sa_usage of an outbound SA needs both HITs")
+        else:
+            association = self._core.find(local, peer)
+            if association is not None and association.spi_out != spi:
+                association = None
+        if association is None:
+            return
+        is_more = self._upkeep.carried(association, direction, spi, (octets, packets), now)
+        if is_more and direction is Direction.IN:
+            self.esp_received(spi, now)
+
+    def sa_expiring(self, spi: Spi, now: float) -> None:
+        """The sequence numbers of an SA, of either direction, come to their end: replace the pair.
+
+        Two peers may share an outbound SPI; then both pairs are replaced, which does no harm.
+        """
+        owner = self._core.sas.owner(spi)
+        for association in tuple(self._core.associations.values()):
+            if association is owner or association.spi_out == spi:
+                self._upkeep.rekeyer.start(association, "packets", now)
+
+    def path_failed(self, path: Path, now: float, *, is_certain: bool = False) -> None:
+        """Something says that a path does not work.
+
+        Args:
+            path: as in `SendDatagram`.
+            now: monotonic seconds.
+            is_certain: a fact of this host, such as an interface that went down: other paths are
+                taken at once.  Otherwise, as for an ICMP error, which anyone may forge, all paths
+                are probed and the first that works is taken.
+        """
+        self._upkeep.reachability.path_failed(path, now, is_certain=is_certain)
+
+    # --- entry points: what the host and its operator say ---
+
+    def local_addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
+        """These are the addresses of this host that HIP may use, all of them, settled.
+
+        Associations whose address has gone take another path at once; peers are told.  Link-local,
+        multicast and loopback addresses are never announced.
+        """
+        self._upkeep.mobility.local_addresses_changed(addresses, now)
+
+    def manual_update(self, peer: Hit | None, now: float, *, with_rekey: bool = False) -> int:
+        """Run the UPDATE exchange without a change of addresses, with one peer or with all.
+
+        Returns:
+            To how many peers.
+        """
+        if with_rekey:
+            started = 0
+            for association in tuple(self._core.associations.values()):
+                if peer is None or association.peer == peer:
+                    started += self._upkeep.rekeyer.start(association, "operator", now)
+            return started
+        return self._upkeep.mobility.manual_update(peer, now)
+
+    def rekey_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> bool:
+        """Replace the security associations with `peer`; False if there are none, or just now.
+
+        Raises:
+            LocalProtocolError: `local` is not ours.
+        """
+        self._check_pair(peer, local)
+        _, association = self._core.pair(peer, local)
+        return association is not None and self._upkeep.rekeyer.start(association, "operator", now)
+
+    # --- time ---
 
     def next_deadline(self) -> float | None:
         """When `handle_deadline` is due (monotonic seconds), or None."""
@@ -196,8 +290,10 @@ class Endpoint:
                 self._pool.renew(now)
             elif kind is TimerKind.RETRY:
                 self._on_retry(association, now)
-            else:
+            elif kind is TimerKind.LIFE:
                 self._on_life(association, now)
+            else:
+                self._upkeep.on_timer(association, kind, now)
 
     def job_done(self, job: JobId, result: object, now: float) -> None:
         """Take what a job returned; a job of an unknown number is ignored."""
@@ -243,72 +339,6 @@ class Endpoint:
         """HITs of our identities, the default one first."""
         return tuple(self._core.identities)
 
-    # --- packets ---
-
-    def _receive(self, payload: bytes, path: Path, now: float) -> None:
-        """Checks that every packet must pass, in order (digest of RFC 7401 sections 5.1, 6)."""
-        core = self._core
-        kind, version, sender, receiver = peek_header(payload)
-        if version != HIP_VERSION:
-            raise RefusedError("hip_version")
-        if path.encapsulation is Encapsulation.RAW and not checksum_is_right(
-            payload, path.peer, path.local
-        ):
-            raise RefusedError("hip_checksum")
-        if receiver not in core.identities and not (receiver.is_null and kind == PacketType.I1):
-            raise RefusedError("hit_not_ours")
-        if sender in core.identities:
-            raise RefusedError("hit_reflected")
-        if sender.version != HIP_VERSION:
-            raise RefusedError("hit_suite")
-        packet = parse_packet(payload)
-        core.note(f"{packet.packet_type.name.lower()}_received")
-        handler = self._handlers.get(packet.packet_type)
-        if handler is None:
-            raise RefusedError("hip_type")
-        handler(packet, path, now)
-
-    def _tell_critical(self, payload: bytes, number: int, path: Path, now: float) -> None:
-        """NOTIFY 1 for an unknown critical parameter, to who has earned it (section 5.2.19).
-
-        That is a peer with keys, at the address we know, or an Initiator with a solved puzzle.
-        """
-        kind, _, sender, receiver = peek_header(payload)
-        if kind in _NEVER_NOTIFIED:
-            return
-        association = self._core.find(receiver, sender)
-        identity = self._core.identities.get(receiver)
-        if identity is None:
-            return
-        if association is not None and association.state in _KEYED:
-            path = association.path
-        elif kind != PacketType.I2 or not self._is_puzzle_solved(payload, path, now):
-            return
-        self._notifier.send(
-            identity,
-            sender,
-            path,
-            Notification(
-                int(NotifyType.UNSUPPORTED_CRITICAL_PARAMETER_TYPE), number.to_bytes(2, "big")
-            ),
-            now,
-        )
-
-    def _is_puzzle_solved(self, payload: bytes, path: Path, now: float) -> bool:
-        """Whether an I2 that cannot be parsed as a whole solves a puzzle of ours."""
-        _, _, sender, receiver = peek_header(payload)
-        try:
-            found = find_tlv(payload, ParameterType.SOLUTION)
-            if found is None:
-                return False
-            offset, _ = found
-            length = int.from_bytes(payload[offset + 2 : offset + 4], "big")
-            solution = Solution.parse(payload[offset + 4 : offset + 4 + length])
-            self._responder.solved_generation(receiver, sender, solution, path, now)
-        except (RefusedError, WireError):
-            return False
-        return True
-
     # --- deadlines ---
 
     def _on_retry(self, association: Association, now: float) -> None:
@@ -323,7 +353,8 @@ class Endpoint:
         if association.state is State.R2_SENT:
             core.establish(association, Trigger.EXCHANGE_COMPLETE, now)
         elif association.state is State.ESTABLISHED:
-            idle_at = association.last_heard_s + core.config.ual_s
+            used_s = max(association.last_heard_s, association.esp.last_sent_s or 0.0)
+            idle_at = used_s + core.config.ual_s
             if idle_at > now:
                 core.timers.set((association, TimerKind.LIFE), idle_at)
             else:

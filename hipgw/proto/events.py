@@ -37,7 +37,7 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """An association that existed is gone: "peer", "idle", "operator"."""
+    """An association that existed is gone: "peer", "idle", "operator", "unreachable"."""
 
     local: Hit
     peer: Hit
@@ -68,4 +68,34 @@ class NotifyReceived:
     data: bytes
 
 
-Event = Established | Closed | Failed | NotifyReceived
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """New security associations carry the data; the old inbound one goes after a while.
+
+    `reason` is "time", "octets", "packets", "operator", "move", or "peer" when the peer asked.
+    """
+
+    local: Hit
+    peer: Hit
+    spi_in: Spi
+    spi_out: Spi
+    with_dh: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Data and control packets take another path.
+
+    `reason` is "address" when our addresses changed, "peer" when the peer's locators did,
+    "failover" when the earlier path carried nothing.
+    """
+
+    local: Hit
+    peer: Hit
+    path: Path
+    previous: Path
+    reason: str
+
+
+Event = Established | Closed | Failed | NotifyReceived | Rekeyed | HandedOver

@@ -12,17 +12,20 @@ from functools import partial
 from typing import Final
 
 from hipgw.crypto import HostIdentity
+from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Association, Initiation
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.events import Role
 from hipgw.proto.initiator_jobs import AnsweredR1, AnswerR1, PuzzleUnsolved, VerifyR1
 from hipgw.proto.jobs import Proposal, hit_matches
+from hipgw.proto.locators import listed
 from hipgw.proto.negotiation import UnacceptableError, proposal_from_r1
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.packets import build_i1, host_id_of
 from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State, Trigger
-from hipgw.values import RHASH_OCTETS, Direction, HitSuite, NotifyType, Path, Spi
+from hipgw.values import RHASH_OCTETS, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     DhGroupList,
     DiffieHellman,
@@ -34,6 +37,8 @@ from hipgw.wire import (
     HipSignature2,
     HitSuiteList,
     HostId,
+    LocatorRecord,
+    LocatorSet,
     Parameter,
     ParameterType,
     Puzzle,
@@ -75,6 +80,11 @@ class ReceivedR1:
         return 0 if parameter is None else parameter.counter
 
     @property
+    def locators(self) -> tuple[LocatorRecord, ...]:
+        """Of its LOCATOR_SETs, which its signature covers."""
+        return tuple(record for one in self.packet.all(LocatorSet) for record in one.locators)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether the exchange that it belongs to is still the one under way."""
         return self.association.initiation is self.initiation and self.association.allows(
@@ -91,6 +101,8 @@ class VerifiedR1:
     identity: HostIdentity
     proposal: Proposal
     spi_in: Spi
+    path: Path
+    """Where the I2 goes."""
 
     @property
     def is_wanted(self) -> bool:
@@ -106,8 +118,9 @@ class VerifiedR1:
 class Initiator:
     """Starts base exchanges and answers R1s."""
 
-    def __init__(self, core: Core, notifier: Notifier) -> None:
+    def __init__(self, core: Core, notifier: Notifier, shotgun: Shotgun) -> None:
         self._core: Final = core
+        self._shotgun: Final = shotgun
         self._notifier: Final = notifier
 
     # --- I1 ---
@@ -119,12 +132,18 @@ class Initiator:
         if association.state is State.CLOSED:  # which keeps its keys and its time limit
             core.cancel_timers(association, (TimerKind.RETRY,))
         else:
-            core.remove_sas(association)
+            core.sas.remove_all(association)
             core.cancel_timers(association)
             association.restart(paths[0], Role.INITIATOR, now)
         association.move(Trigger.DATA_TO_SEND, now)
         association.initiation = initiation
         self._send_first_i1(association, initiation, now)
+
+    def _shoot_i1(self, association: Association, initiation: Initiation, now: float) -> None:
+        """All paths, one after the other, until an R1 is being answered."""
+        paths = initiation.paths[: self._core.config.shotgun_paths_most]
+        self._shotgun.hold_fire(association, initiation.i1)
+        self._shotgun.shoot(association, initiation.i1, paths, now)
 
     def _send_first_i1(self, association: Association, initiation: Initiation, now: float) -> None:
         config = self._core.config
@@ -132,13 +151,21 @@ class Initiator:
         initiation.i1 = build_i1(association.local.hit, association.peer, groups)
         initiation.tries = 1
         initiation.delay_s = config.retry_first_s
-        for path in initiation.paths[: config.i1_paths_most]:
-            self._core.transmit(initiation.i1, path)
+        initiation.sent_s = now
+        if config.shotgun:
+            self._shoot_i1(association, initiation, now)
+        else:
+            for path in initiation.paths[: config.i1_paths_most]:
+                self._core.transmit(initiation.i1, path)
         self._arm_retry(association, initiation, now)
 
     def _arm_retry(self, association: Association, initiation: Initiation, now: float) -> None:
-        core = self._core
-        core.arm(association, TimerKind.RETRY, now, core.jitter(initiation.delay_s))
+        core, config = self._core, self._core.config
+        delay_s = core.jitter(initiation.delay_s)
+        if config.shotgun and not initiation.i2:  # counted from the last copy
+            copies = min(len(initiation.paths), config.shotgun_paths_most)
+            delay_s += (copies - 1) * config.shotgun_pace_s
+        core.arm(association, TimerKind.RETRY, now, delay_s)
 
     def on_retry(self, association: Association, now: float) -> None:
         """Send the I1 or I2 again, or give up (Tables 3, 4)."""
@@ -152,6 +179,8 @@ class Initiator:
         association.retransmissions += 1
         if initiation.i2:
             core.transmit(initiation.i2, association.path)
+        elif config.shotgun:
+            self._shoot_i1(association, initiation, now)
         else:
             path = initiation.paths[initiation.tries % len(initiation.paths)]
             core.transmit(initiation.i1, path)
@@ -234,9 +263,25 @@ class Initiator:
         initiation.r1_counter = r1.counter
         initiation.answering = core.next_serial()
         initiation.is_answering = True
+        self._shotgun.hold_fire(association, initiation.i1)
         if association.state is not State.I2_SENT:  # an I2 under way is still sent again
             core.cancel_timers(association, (TimerKind.RETRY,))
-        self._answer(VerifiedR1(r1, initiation.answering, identity, proposal, core.reserve_spi()))
+        spi_in, path = core.sas.reserve_spi(), self._path_of_i2(r1)
+        self._answer(VerifiedR1(r1, initiation.answering, identity, proposal, spi_in, path))
+
+    def _path_of_i2(self, r1: ReceivedR1) -> Path:
+        """Where the I2 goes: to the preferred locator of the R1, if it names one (8047 4.2.8)."""
+        for record in r1.locators:
+            one = listed(record, r1.path, None)
+            if one is None or not one.is_preferred:
+                continue
+            version = one.address.version
+            sources = [r1.path.local, *(here.address for here in self._core.local_addresses or ())]
+            local = next((here for here in sources if here.version == version), None)
+            if local is not None:
+                ports = r1.path.local_port, one.port
+                return Path(local, one.address, r1.path.encapsulation, *ports)
+        return r1.path
 
     def _try_other_identity(self, r1: ReceivedR1, suites: Sequence[int], now: float) -> None:
         """The Responder cannot verify our suite: begin again as another of us (Table 3)."""
@@ -278,13 +323,14 @@ class Initiator:
             host_id_of(association.local, config.domain_identifier_type, config.domain_identifier),
             verified.spi_in,
             core.randomness(IV_OCTETS),
+            exchange_locators(core, verified.path, verified.spi_in),
         )
         core.compute(job, partial(self._on_answered, verified))
 
     def _on_answered(self, verified: VerifiedR1, result: object, now: float) -> None:
         core, r1 = self._core, verified.r1
         if not verified.is_wanted:
-            core.release_spi(verified.spi_in)
+            core.sas.release_spi(verified.spi_in)
             core.drop("state_unexpected")
             return
         if isinstance(result, AnsweredR1):
@@ -298,7 +344,7 @@ class Initiator:
             reason = "puzzle_expired"
         elif isinstance(result, Refused):
             reason = result.reason
-        core.release_spi(verified.spi_in)
+        core.sas.release_spi(verified.spi_in)
         core.drop(reason)
         r1.initiation.is_answering = False
         if r1.association.state is not State.I2_SENT:
@@ -308,13 +354,17 @@ class Initiator:
         """Install the inbound SA, then send the I2 that names it (RFC 7402 section 6.4)."""
         core, r1 = self._core, verified.r1
         association, initiation, packet = r1.association, r1.initiation, r1.packet
-        old_in = association.spi_in
+        replaced = core.sas.detach(association)
         if association.state is State.CLOSED:
             core.cancel_timers(association)
             association.restart(r1.path, Role.INITIATOR, now)
             association.initiation = initiation
         association.move(Trigger.R1_VALID, now)
-        association.path = r1.path
+        association.path = verified.path
+        association.reach.offered = r1.locators
+        association.reach.hints = initiation.paths
+        if initiation.tries == 1 and not initiation.i2:
+            association.reach.sample_rtt(r1.received_s - initiation.sent_s)
         association.keying = answered.keying
         association.peer_identity = verified.identity
         association.peer_host_id = packet.require(HostId)
@@ -327,8 +377,8 @@ class Initiator:
         initiation.i2 = answered.octets
         initiation.tries = 1
         initiation.delay_s = core.config.retry_first_s
-        core.install_in(association, verified.spi_in, answered.keying)
+        core.sas.install_in(association, verified.spi_in, answered.keying)
         core.transmit(answered.octets, association.path)
-        if old_in is not None:
-            core.remove_sa(association, Direction.IN, old_in)
+        for direction, spi in replaced:
+            core.sas.remove(association, direction, spi)
         self._arm_retry(association, initiation, now)

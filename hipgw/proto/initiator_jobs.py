@@ -42,6 +42,7 @@ from hipgw.wire import (
     HipCipherList,
     HipSignature2,
     HostId,
+    LocatorSet,
     PacketType,
     Parameter,
     Puzzle,
@@ -96,6 +97,7 @@ class AnswerR1:
     host_id: HostId
     spi_in: Spi
     iv: bytes = field(repr=False)
+    locators: tuple[LocatorSet, ...] = ()
 
     def run(self) -> AnsweredR1 | PuzzleUnsolved | Refused:
         """Puzzle, DH, KEYMAT, encrypt, MAC, signature."""
@@ -139,6 +141,7 @@ class AnswerR1:
             HipCipherList((int(proposal.cipher),)),
             Encrypted(ciphertext),
             *esp_offer((proposal.esp_suite,)),
+            *self.locators,
         ]
         if self.r1_counter is not None:
             parameters.append(self.r1_counter)  # verbatim, reserved field included (5.2.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from ipaddress import IPv6Address
 
-from hipgw.values import Address
+from hipgw.values import Address, Hit
 
 
 class TokenBucket:
@@ -78,3 +78,23 @@ class SourceLimiter:
             bucket.give_back()
             return False
         return True
+
+
+class FailureMemory:
+    """How often in a row an exchange with a peer has failed; remembers so many peers."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: OrderedDict[Hit, int] = OrderedDict()
+
+    def count(self, peer: Hit) -> int:
+        """Count one more failure and return how many there are, at most 32."""
+        count = min(self._counts.pop(peer, 0) + 1, 32)
+        while len(self._counts) >= self._most:
+            self._counts.popitem(last=False)
+        self._counts[peer] = count
+        return count
+
+    def forget(self, peer: Hit) -> None:
+        """An exchange has succeeded, or the operator wants to begin anew."""
+        self._counts.pop(peer, None)

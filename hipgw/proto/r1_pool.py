@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from hipgw.crypto import rhash
+from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.effects import StoreR1Counter
 from hipgw.proto.packets import esp_offer, host_id_of
@@ -47,6 +48,7 @@ class Generation:
     secret: bytes = field(repr=False)
     wanted: int
     """R1s that were asked for; until as many came back, an older generation helps out."""
+    is_bound_to_addresses: bool
     ended: int = 0
     retired_s: float | None = None
     """When the next generation took over."""
@@ -60,16 +62,15 @@ class Generation:
         return self.ended >= self.wanted
 
     def puzzle_i(self, suite: HitSuite, hit_i: Hit, hit_r: Hit, path: Path, opaque: bytes) -> bytes:
-        """The nonce I for one Initiator: Ltrunc(RHASH(secret | HITs | addresses | opaque))."""
-        octets = (
-            self.secret
-            + hit_i.packed
-            + hit_r.packed
-            + path.peer.packed
-            + path.local.packed
-            + opaque
-        )
-        return rhash(suite, octets)
+        """The nonce I for one Initiator: Ltrunc(RHASH(secret | HITs | addresses | opaque)).
+
+        Where R1s hold locators, the I2 may come from and to other addresses than the I1, so these
+        are left out then (RFC 8047 section 4.2.8).
+        """
+        octets = self.secret + hit_i.packed + hit_r.packed
+        if self.is_bound_to_addresses:
+            octets += path.peer.packed + path.local.packed
+        return rhash(suite, octets + opaque)
 
     def is_used(self, solution: Solution) -> bool:
         """Whether a proven I2 has used this solution up."""
@@ -99,6 +100,7 @@ class R1Pool:
             k=config.puzzle_k,
             secret=core.randomness(SECRET_OCTETS),
             wanted=len(core.identities) * len(config.dh_groups),
+            is_bound_to_addresses=not config.announce_locators,
         )
         self._generations.append(generation)
         core.note("r1_generations")
@@ -112,6 +114,11 @@ class R1Pool:
                     partial(self._made, generation, (identity.hit, group)),
                 )
 
+    def on_addresses_changed(self, now: float) -> None:
+        """Our locators stand in the R1s, if anywhere: make new ones."""
+        if self._core.config.announce_locators:
+            self.renew(now)
+
     def _parameters(self, generation: Generation, suite: HitSuite) -> tuple[Parameter, ...]:
         config = self._core.config
         zero = bytes(RHASH_OCTETS[suite])
@@ -122,6 +129,7 @@ class R1Pool:
             HipCipherList(tuple(int(cipher) for cipher in config.hip_ciphers)),
             HitSuiteList(tuple(int(accepted) for accepted in config.hit_suites)),
             *esp_offer(config.esp_suites),
+            *exchange_locators(self._core, None, None),
         )
 
     def _made(

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
+from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Acceptance, Association
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.events import Role
@@ -33,6 +34,8 @@ from hipgw.wire import (
     HipPacket,
     HipSignature,
     HostId,
+    LocatorRecord,
+    LocatorSet,
     R1Counter,
     Solution,
 )
@@ -49,6 +52,8 @@ class HalfOpen:
     spi_in: Spi
     spi_out: Spi
     received_s: float
+    locators: tuple[LocatorRecord, ...] = ()
+    """LOCATOR_SET of the I2."""
 
 
 class Responder:
@@ -165,9 +170,10 @@ class Responder:
             path,
             solution,
             generation,
-            core.reserve_spi(),
+            core.sas.reserve_spi(),
             spi_out,
             now,
+            tuple(record for one in packet.all(LocatorSet) for record in one.locators),
         )
         return half_open, AcceptI2(
             identity,
@@ -183,6 +189,7 @@ class Responder:
             encrypted,
             made.host_id_tlv,
             half_open.spi_in,
+            exchange_locators(core, path, half_open.spi_in),
         )
 
     def solved_generation(
@@ -270,7 +277,7 @@ class Responder:
         if isinstance(result, AcceptedI2) and refused is None:
             self._accept(identity, half_open, result, now)
             return
-        self._core.release_spi(half_open.spi_in)
+        self._core.sas.release_spi(half_open.spi_in)
         self._notifier.refuse(
             refused or Refused("busy"), identity.hit, half_open.peer, half_open.path, now
         )
@@ -310,7 +317,7 @@ class Responder:
                 identity, half_open.peer, half_open.path, Role.RESPONDER, now, now
             )
             core.add(association)
-        old_in, old_out = association.spi_in, association.spi_out
+        replaced = core.sas.detach(association)
         association.restart(half_open.path, Role.RESPONDER, now)
         association.keying = accepted.keying
         association.peer_identity = accepted.identity
@@ -322,13 +329,13 @@ class Responder:
             accepted.r2,
             half_open.received_s,
         )
+        association.reach.offered = half_open.locators
         association.move(Trigger.I2_VALID, now)
-        core.install_in(association, half_open.spi_in, accepted.keying)
-        core.install_out(association, half_open.spi_out, accepted.keying)
+        core.sas.install_in(association, half_open.spi_in, accepted.keying)
+        core.sas.install_out(association, half_open.spi_out, accepted.keying)
         core.transmit(accepted.r2, association.path)
-        if old_out is not None and old_out != half_open.spi_out:
-            core.remove_sa(association, Direction.OUT, old_out)
-        if old_in is not None:
-            core.remove_sa(association, Direction.IN, old_in)
+        for direction, spi in replaced:
+            if (direction, spi) != (Direction.OUT, half_open.spi_out):
+                core.sas.remove(association, direction, spi)
         core.cancel_timers(association)
         core.arm(association, TimerKind.LIFE, now, core.config.exchange_complete_s)

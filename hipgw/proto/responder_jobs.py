@@ -34,6 +34,7 @@ from hipgw.wire import (
     HipMac,
     HipSignature,
     HostId,
+    LocatorSet,
     PacketType,
     Parameter,
     ParameterType,
@@ -94,6 +95,8 @@ class AcceptI2:
     host_id_tlv: bytes = field(repr=False)
     """Our own, as in the R1."""
     spi_in: Spi
+    locators: tuple[LocatorSet, ...] = ()
+    """For the R2."""
 
     def run(self) -> AcceptedI2 | Refused:
         """DH, KEYMAT, MAC, decrypt, HIT, signature, R2."""
@@ -128,6 +131,7 @@ class AcceptI2:
             suite=keying.suite,
             mac_key=keys.mac_out,
             host_id_tlv=self.host_id_tlv,
+            locators=self.locators,
         )
         return AcceptedI2(r2, keying, identity, host_id)
 

@@ -24,6 +24,9 @@ class TimerHeap(Generic[Key]):
     def __len__(self) -> int:
         return len(self._live)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._live
+
     def set(self, key: Key, deadline_s: float) -> None:
         """Set or move the deadline of `key`."""
         self._serial += 1

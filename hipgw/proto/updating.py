@@ -1,7 +1,8 @@
-"""UPDATE: received, checked, acknowledged (RFC 7401 sections 5.3.5, 6.12).
+"""UPDATE received: checked, acted on, acknowledged (RFC 7401 sections 5.3.5, 6.12).
 
-What an UPDATE asks for beyond an acknowledgement and an echo - rekeying (ESP_INFO,
-DIFFIE_HELLMAN), new locators (LOCATOR_SET) - is counted and not acted on.
+Order of checks, cheapest first: state, MAC, window, rate, rules that need no key; then the
+signature, in a job.  Nothing of an UPDATE takes effect before both MAC and signature are right.
+The ACK part comes first, then locators, then security associations, then the answer.
 """
 
 from __future__ import annotations
@@ -12,41 +13,58 @@ from typing import Final
 from hipgw.proto.association import Association
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.core import Core
-from hipgw.proto.jobs import Keying, SignPacket
+from hipgw.proto.jobs import Keying
+from hipgw.proto.limits import TokenBucket
+from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
-from hipgw.proto.packets import build_packet, with_mac
 from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.rekeying import Rekeyer
 from hipgw.proto.states import State, Trigger
+from hipgw.proto.steering import Steering
+from hipgw.proto.update_sender import UpdateSender
+from hipgw.proto.update_state import Reply, Standing, is_later
+from hipgw.proto.verification import Verifier
 from hipgw.values import NotifyType, Path
 from hipgw.wire import (
     Ack,
-    DiffieHellman,
     EchoRequestSigned,
     EchoResponseSigned,
     EspInfo,
     HipPacket,
     LocatorSet,
-    PacketType,
-    Parameter,
-    ParameterType,
     Seq,
 )
 
-UPDATE_ID_MODULUS: Final = 1 << 32
-WINDOW: Final = 32
-"""How far a SEQ may be ahead of the last one seen."""
 SEQ_WORK: Final = 1 << 16
-"""Keeps Update IDs apart from packet types among the work of one association."""
-NOT_ACTED_ON: Final[tuple[type[Parameter], ...]] = (EspInfo, LocatorSet, DiffieHellman)
+ACK_WORK: Final = 1 << 33
+"""Keep SEQs, ACKs and packet types apart among the work of one association."""
 
 
 class Updater:
-    """Answers UPDATEs."""
+    """Takes UPDATEs apart and has each part done."""
 
-    def __init__(self, core: Core, authenticator: Authenticator, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        core: Core,
+        authenticator: Authenticator,
+        notifier: Notifier,
+        *,
+        sender: UpdateSender,
+        rekeyer: Rekeyer,
+        verifier: Verifier,
+        steering: Steering,
+        mobility: Mobility,
+    ) -> None:
         self._core: Final = core
         self._authenticator: Final = authenticator
         self._notifier: Final = notifier
+        self._sender: Final = sender
+        self._rekeyer: Final = rekeyer
+        self._verifier: Final = verifier
+        self._steering: Final = steering
+        self._mobility: Final = mobility
+
+    # --- before the signature ---
 
     def on_update(self, packet: HipPacket, path: Path, now: float) -> None:
         """Check an UPDATE (section 6.12).
@@ -57,36 +75,60 @@ class Updater:
         association, keying = self._authenticator.expect(packet, Trigger.UPDATE_VALID)
         sequence, acknowledgement = packet.get(Seq), packet.get(Ack)
         if sequence is None:
-            self._check_ack_only(association, acknowledgement)
-            work = None
+            work = self._check_ack_only(association, acknowledgement)
         else:
             self._check_sequence(association, sequence.update_id, path, now)
+            self._rekeyer.check(packet, keying)
             work = SEQ_WORK + sequence.update_id
         self._authenticator.check(
             packet, association, keying, partial(self._on_verified, packet, path), work=work
         )
 
     @staticmethod
-    def _check_ack_only(association: Association, acknowledgement: Ack | None) -> None:
+    def _check_ack_only(association: Association, acknowledgement: Ack | None) -> int | None:
         """An ACK must name a SEQ of ours that is outstanding (section 6.12.2)."""
         if acknowledgement is None:
-            return  # INVALID_SYNTAX, but only after the signature (section 5.2.19)
-        if not association.updates.outstanding.intersection(acknowledgement.update_ids):
+            return None  # INVALID_SYNTAX, but only after the signature (section 5.2.19)
+        outstanding = association.updates.outstanding
+        named = [update_id for update_id in acknowledgement.update_ids if update_id in outstanding]
+        if not named:
             raise RefusedError("state_unexpected")
+        return ACK_WORK + named[0]
 
     def _check_sequence(
         self, association: Association, update_id: int, path: Path, now: float
     ) -> None:
-        """New, known or out of the window, modulo 2^32 (section 6.12.1)."""
-        updates = association.updates
-        last = UPDATE_ID_MODULUS - 1 if updates.last_seen is None else updates.last_seen
-        ahead = (update_id - last) % UPDATE_ID_MODULUS
-        if 0 < ahead <= WINDOW:
+        """New, known or out of the window (section 6.12.1); new ones within a rate."""
+        updates, config = association.updates, self._core.config
+        standing = updates.window.standing(update_id)
+        if standing is Standing.NEW:
+            if updates.bucket is None:
+                updates.bucket = TokenBucket(config.update_rate, config.update_burst, now)
+            if not updates.bucket.take(now):
+                raise RefusedError("update_rate")
             return
-        if ahead == 0 and updates.last_answer and self._core.reply_limit.allows(path.peer, now):
-            self._core.transmit(updates.last_answer, path)
-            association.retransmissions += 1
+        if standing is Standing.KNOWN and update_id not in updates.window.pending:
+            self._answer_again(association, update_id, path, now)
         raise RefusedError("replayed")
+
+    def _answer_again(
+        self, association: Association, update_id: int, path: Path, now: float
+    ) -> None:
+        """Acknowledge again what is sent again, within a rate (section 6.12.1 step 2).
+
+        A nonce goes only where it was meant for: the answer to a copy from elsewhere is bare.
+        """
+        core = self._core
+        if not core.reply_limit.allows(path.peer, now):
+            return
+        association.retransmissions += 1
+        answer = association.updates.window.answer_to(update_id)
+        if answer is not None and answer.bound_to in {None, path}:
+            core.transmit(answer.octets, path)
+        else:
+            self._sender.acknowledge(association, Reply(update_id, path))
+
+    # --- after it ---
 
     def _on_verified(
         self,
@@ -106,51 +148,56 @@ class Updater:
                 now,
             )
             return
+        window = association.updates.window
+        if sequence is not None:
+            if window.standing(sequence.update_id) is not Standing.NEW:
+                core.drop("replayed")
+                return
+            window.record(sequence.update_id)
         if association.state is State.R2_SENT:
             core.establish(association, Trigger.UPDATE_VALID, now)
         else:
             association.move(Trigger.UPDATE_VALID, now)
         association.last_heard_s = now
-        for acknowledgement in packet.all(Ack):
-            association.updates.outstanding.difference_update(acknowledgement.update_ids)
-        for kind in NOT_ACTED_ON:
-            if packet.get(kind) is not None:
-                core.note(f"update_{ParameterType(kind.TYPE).name.lower()}_ignored")
-        if sequence is not None:
-            self._acknowledge(packet, sequence, path, association, keying)
-
-    def _acknowledge(
-        self,
-        packet: HipPacket,
-        sequence: Seq,
-        path: Path,
-        association: Association,
-        keying: Keying,
-    ) -> None:
-        updates = association.updates
-        last = UPDATE_ID_MODULUS - 1 if updates.last_seen is None else updates.last_seen
-        if 0 < (sequence.update_id - last) % UPDATE_ID_MODULUS <= WINDOW:
-            updates.last_seen = sequence.update_id
-            updates.last_answer = b""
-        parameters: list[Parameter] = [Ack((sequence.update_id,))]
-        echo = packet.get(EchoRequestSigned)
-        if echo is not None:
-            parameters.append(EchoResponseSigned(echo.data))
-        octets = build_packet(
-            PacketType.UPDATE, association.local.hit, association.peer, parameters
-        )
-        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
-        self._core.compute(
-            SignPacket(association.local, octets),
-            partial(self._on_ack_signed, association, sequence.update_id, path),
-        )
-
-    def _on_ack_signed(
-        self, association: Association, update_id: int, path: Path, result: object, _now: float
-    ) -> None:
-        if not isinstance(result, bytes):
-            self._core.drop("hip_long")
+        self._take_acks(packet, path, association, now)
+        if association.keying is not keying or association.state is not State.ESTABLISHED:
             return
-        if association.updates.last_seen == update_id:
-            association.updates.last_answer = result
-        self._core.transmit(result, path)
+        self._steering.on_arrival(association, path, is_new=sequence is not None)
+        if sequence is None:
+            self._mobility.settle(association, now)
+            return
+        echo = packet.get(EchoRequestSigned)
+        reply = Reply(sequence.update_id, path, None if echo is None else echo.data)
+        self._act(packet, reply, association, now)
+
+    def _take_acks(
+        self, packet: HipPacket, path: Path, association: Association, now: float
+    ) -> None:
+        update_ids = [one for ack in packet.all(Ack) for one in ack.update_ids]
+        echo = packet.get(EchoResponseSigned)
+        for outstanding in self._sender.take_acks(association, update_ids, now):
+            self._verifier.on_ack(outstanding, b"" if echo is None else echo.data)
+            self._sender.acked[outstanding.purpose](association, outstanding, path, now)
+
+    def _act(self, packet: HipPacket, reply: Reply, association: Association, now: float) -> None:
+        """Do what an UPDATE with a SEQ asks for, and see to it that it is acknowledged."""
+        updates = association.updates
+        listing, info = packet.get(LocatorSet), packet.get(EspInfo)
+        if listing is not None and self._is_newest(updates.located_by, reply):
+            updates.located_by = reply.update_id
+            self._mobility.on_locator_set(association, listing.locators, reply.path, now)
+        if (
+            info is not None
+            and info.old_spi != info.new_spi  # else it replaces nothing, nor an earlier one
+            and self._is_newest(updates.rekeyed_by, reply)
+        ):
+            updates.rekeyed_by = reply.update_id
+            if self._rekeyer.on_esp_info(association, info, packet, reply, now):
+                return  # it is acknowledged once the new inbound SA is there
+        if not self._verifier.verify_all(association, reply):
+            self._sender.acknowledge(association, reply)
+        self._mobility.settle(association, now)
+
+    @staticmethod
+    def _is_newest(last: int | None, reply: Reply) -> bool:
+        return last is None or is_later(reply.update_id, last)

@@ -44,6 +44,7 @@ CONTROL_REASONS: Final = {
     "signature_wrong": "HIP_SIGNATURE or HIP_SIGNATURE_2 does not verify",
     "decrypt_failed": "ENCRYPTED parameter that does not hold a HOST_ID",
     "echo_wrong": "ECHO_RESPONSE that does not match the request",
+    "update_rate": "UPDATE above the rate at which those of one peer are worked on",
     "replayed": "UPDATE or I2 already seen",
     "policy": "refused by configuration",
     "notify_received": "NOTIFY: counted and shown, never acted upon (section 6.13)",

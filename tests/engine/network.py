@@ -20,13 +20,19 @@ from hipgw.proto import (
     AssociationView,
     Closed,
     Compute,
+    Effect,
     Endpoint,
     EndpointConfig,
     Established,
     Event,
     Failed,
+    HandedOver,
     InstallSa,
+    LimitPath,
+    LocalAddress,
+    MoveSa,
     NotifyReceived,
+    Rekeyed,
     RemoveSa,
     SendDatagram,
     State,
@@ -39,7 +45,7 @@ from hipgw.values import Address, Direction, Encapsulation, Hit, Path, SecurityA
 from hipgw.wire import PacketType
 
 FAST = "ecdsa-p256"
-E = TypeVar("E", Established, Closed, Failed, NotifyReceived)
+E = TypeVar("E", Established, Closed, Failed, NotifyReceived, Rekeyed, HandedOver)
 
 
 @cache
@@ -106,6 +112,8 @@ class Node:
     keying: Keying | None = None
     """Keys of the last base exchange that a job finished here."""
     stored_r1_counter: int = 0
+    budgets: dict[tuple[Hit, Hit], int] = field(default_factory=dict)
+    """Octets that a limited outbound SA may still send."""
 
     @property
     def hit(self) -> Hit:
@@ -126,6 +134,20 @@ class Node:
         self.endpoint.want_association(
             peer or other.hit, paths or (self.path_to(other),), self.network.now, local=local
         )
+        self.settle()
+
+    def move(self, *addresses: str, preferences: Sequence[int] = ()) -> None:
+        """These are the node's addresses from now on, and it knows."""
+        self.addresses = [ip_address(text) for text in addresses]
+        self.tell_addresses(*preferences)
+
+    def tell_addresses(self, *preferences: int) -> None:
+        ranks = [*preferences, *(0 for _ in self.addresses)]
+        local = [
+            LocalAddress(address, f"eth{number}", ranks[number])
+            for number, address in enumerate(self.addresses)
+        ]
+        self.endpoint.local_addresses_changed(local, self.network.now)
         self.settle()
 
     def close(self, other: Node) -> None:
@@ -177,20 +199,39 @@ class Node:
         while effects := self.endpoint.take_effects():
             for effect in effects:
                 self.log.append(effect)
-                match effect:
-                    case SendDatagram(payload, path):
-                        self.network.carry(self, payload, path)
-                    case InstallSa(sa):
-                        self._install(sa)
-                    case RemoveSa(direction, spi, local, peer):
-                        del self.sas[direction, spi, peer]
-                        if self.current_out.get((local, peer)) == spi and direction:
-                            del self.current_out[local, peer]
-                    case Compute():
-                        self.network.work(self, effect)
-                    case StoreR1Counter(counter):
-                        self.stored_r1_counter = counter
+                self._apply(effect)
         self.events.extend(self.endpoint.take_events())
+        for one, other in self.network.watched:
+            assert_can_open(one, other)
+            assert_can_open(other, one)
+
+    def _apply(self, effect: Effect) -> None:
+        match effect:
+            case SendDatagram(payload, path):
+                self.network.carry(self, payload, path)
+            case InstallSa(sa):
+                self._install(sa)
+            case RemoveSa(direction, spi, local, peer):
+                del self.sas[direction, spi, peer]
+                if self.current_out.get((local, peer)) == spi and direction:
+                    del self.current_out[local, peer]
+                    self.budgets.pop((local, peer), None)
+            case MoveSa(direction, spi, _, peer, path):
+                key = direction, spi, peer
+                self.sas[key] = replace(self.sas[key], path=path)
+            case LimitPath(spi, local, peer, octets):
+                self._limit(spi, (local, peer), octets)
+            case Compute():
+                self.network.work(self, effect)
+            case StoreR1Counter(counter):
+                self.stored_r1_counter = counter
+
+    def _limit(self, spi: Spi, pair: tuple[Hit, Hit], octets: int | None) -> None:
+        assert self.current_out[pair] == spi
+        if octets is None:
+            self.budgets.pop(pair, None)
+        else:
+            self.budgets[pair] = self.budgets.get(pair, 0) + octets
 
     def _install(self, sa: SecurityAssociation) -> None:
         if sa.direction is Direction.IN:
@@ -198,6 +239,7 @@ class Node:
             assert not clash, "inbound SPIs are unique"
         else:
             self.current_out[sa.local_hit, sa.peer_hit] = sa.spi
+            self.budgets.pop((sa.local_hit, sa.peer_hit), None)
         self.sas[sa.direction, sa.spi, sa.peer_hit] = sa
 
 
@@ -211,6 +253,10 @@ class Network:
         self.nodes: list[Node] = []
         self.carried: list[Datagram] = []
         self.wire: Wire = lambda datagram: [datagram]
+        self.dead: set[Address] = set()
+        """Addresses from and to which nothing gets through, while their hosts do not know."""
+        self.watched: list[tuple[Node, Node]] = []
+        """Pairs that must be able to open each other's packets at any time."""
         self.held_jobs: dict[str, list[tuple[Compute, object]]] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = count()
@@ -250,6 +296,8 @@ class Network:
         there = Path(path.peer, path.local, path.encapsulation, path.peer_port, path.local_port)
         datagram = Datagram(sender.name, payload, there)
         self.carried.append(datagram)
+        if not self.is_passable(sender, path):
+            return
         for changed in self.wire(datagram):
             copies = 1
             if self.random.random() < self.weather.loss:
@@ -259,14 +307,22 @@ class Network:
             for _ in range(copies):
                 self.deliver(changed)
 
+    def is_passable(self, sender: Node, path: Path) -> bool:
+        return path.local in sender.addresses and not {path.local, path.peer} & self.dead
+
     def deliver(self, datagram: Datagram, after_s: float | None = None) -> None:
         """Have a datagram arrive, whoever sent it."""
         if after_s is None:
             after_s = self.weather.latency_s + self.random.random() * self.weather.spread_s
-        for node in self.nodes:
-            if datagram.path.local in node.addresses:
-                self.at(after_s, partial(node.receive, datagram.payload, datagram.path))
-                return
+        self.at(after_s, partial(self._arrive, datagram))
+
+    def _arrive(self, datagram: Datagram) -> None:
+        node = self.node_at(datagram.path.local)
+        if node is not None:
+            node.receive(datagram.payload, datagram.path)
+
+    def node_at(self, address: Address) -> Node | None:
+        return next((node for node in self.nodes if address in node.addresses), None)
 
     def work(self, node: Node, effect: Compute) -> None:
         """Run a job; keep its result back when `held_jobs` says so for this node."""
@@ -341,6 +397,22 @@ def exchange(one: Node, other: Node, **how: object) -> None:
     assert one.state(other) is State.ESTABLISHED
     assert one.send_esp(other)
     assert other.state(one) is State.ESTABLISHED
+
+
+def assert_can_open(receiver: Node, sender: Node) -> None:
+    """`receiver` has the keys of whatever `sender` sends at this moment."""
+    pair = sender.hit, receiver.hit
+    spi = sender.current_out.get(pair)
+    if spi is None:
+        return
+    out = sender.sas[Direction.OUT, spi, receiver.hit]
+    into = receiver.sas.get((Direction.IN, spi, sender.hit))
+    assert into is not None, f"{receiver.name} lacks the SA that {sender.name} sends on"
+    assert (into.encryption_key, into.authentication_key, into.suite) == (
+        out.encryption_key,
+        out.authentication_key,
+        out.suite,
+    ), "keys differ"
 
 
 def assert_joined(one: Node, other: Node) -> None:

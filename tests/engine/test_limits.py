@@ -136,7 +136,7 @@ def test_spis_are_neither_reserved_nor_used_twice() -> None:
         return next(drawn).to_bytes(octets, "big")
 
     core = Core([identity()], FAST, randomness, 0.0)
-    assert [core.reserve_spi(), core.reserve_spi()] == [256, 257]
+    assert [core.sas.reserve_spi(), core.sas.reserve_spi()] == [256, 257]
 
 
 def test_r1s_of_one_peer_wait_for_few_signature_checks() -> None:

@@ -121,7 +121,7 @@ def test_states_are_spelled_as_in_the_rfc() -> None:
     ]
 
 
-def test_only_move_assigns_a_state() -> None:
+def test_only_move_and_note_assign_a_state() -> None:
     places = []
     for file in sorted(Path(hipgw.proto.__file__).parent.glob("*.py")):
         for function in ast.walk(ast.parse(file.read_text())):
@@ -131,4 +131,4 @@ def test_only_move_assigns_a_state() -> None:
                 targets = node.targets if isinstance(node, ast.Assign) else []
                 if any(isinstance(one, ast.Attribute) and one.attr == "_state" for one in targets):
                     places.append((file.name, function.name))
-    assert places == [("association.py", "move")]
+    assert places == [("association.py", "move"), ("locators.py", "note")]

@@ -76,12 +76,16 @@ def test_seq_out_of_the_window(update_id: int) -> None:
     assert not answers(network)
 
 
-def test_seq_may_skip_what_was_lost_but_not_go_back() -> None:
+def test_seqs_may_overtake_each_other_within_the_window_and_count_once() -> None:
     network, one, other = joined()
-    for update_id in (3, 1, 4):
+    for update_id in (3, 1, 4, 0, 2):
         update(one, other, Seq(update_id))
-    assert answers(network) == [(3,), (4,)]
-    assert other.dropped() == {"replayed": 1}
+    assert answers(network) == [(3,), (1,), (4,), (0,), (2,)]
+    assert not other.dropped()
+    for update_id in (33, 2, 35, 3):
+        update(one, other, Seq(update_id))
+    assert answers(network)[5:] == [(33,), (2,), (35,)], "2 is a repetition, 3 is too old"
+    assert other.dropped() == {"replayed": 2}
 
 
 def test_echo_request_is_answered_in_the_acknowledgement() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from ipaddress import ip_address
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,15 +16,24 @@ from hypothesis import strategies as st
 from hipgw.proto import TRANSITIONS, EndpointConfig, State, Trigger
 from hipgw.values import DhGroup, Encapsulation, Path
 from hipgw.wire import (
+    LIFETIME_UNBOUNDED_S,
     Ack,
+    AddressLocator,
     DhGroupList,
+    DiffieHellman,
     EchoRequestSigned,
     EchoResponseSigned,
+    EspInfo,
     HipPacket,
+    LocatorRecord,
+    LocatorSet,
     Notification,
     PacketType,
     Parameter,
     Seq,
+    SpiLocator,
+    TransportLocator,
+    UnknownLocator,
     UnknownParameter,
     emit_packet,
     parse_packet,
@@ -101,6 +111,7 @@ def packets_for(network: Network, node: Node, peer: Node) -> list[tuple[bytes, P
             (Seq(0),),
             (Ack((0,)),),
             (Seq(0), EchoRequestSigned(b"e")),
+            *rekeys_and_moves(node, peer),
         )
         found += [sealed(peer, node, PacketType.UPDATE, *one) for one in updates]
         found.append(sealed(peer, node, PacketType.UPDATE, UnknownParameter(1001, b"?")))
@@ -112,6 +123,35 @@ def packets_for(network: Network, node: Node, peer: Node) -> list[tuple[bytes, P
             if one.kind is PacketType.CLOSE
             for request in parse_packet(one.payload).all(EchoRequestSigned)
         ]
+    return found
+
+
+def rekeys_and_moves(node: Node, peer: Node) -> list[tuple[Parameter, ...]]:
+    """What UPDATEs may ask for, with SPIs that are in use and some that are not."""
+    view = node.view(peer)
+    spis = {0, 4711, view.spi_out or 1, view.spi_in or 2} if view else {0, 4711}
+    public = DiffieHellman(7, peer.keying.dh.public if peer.keying else bytes(64))
+    found: list[tuple[Parameter, ...]] = []
+    for number, old in enumerate(sorted(spis)):
+        for new in (old, 0, 0x1000 + number):
+            found.append((EspInfo(0, old, new), Seq(number)))
+            found.append((EspInfo(300, old, new), Seq(number), Ack((0,))))
+            found.append((EspInfo(0, old, new), Seq(1), public))
+    for lifetime_s, locator in (
+        (LIFETIME_UNBOUNDED_S, AddressLocator(ip_address("198.51.100.7"))),
+        (1, SpiLocator(4711, peer.address)),
+        (30, AddressLocator(ip_address("2001:db8:7::7"))),
+        (30, UnknownLocator(7, b"what")),
+        (30, TransportLocator(1, 17, 0, 1, 4711, peer.address)),
+    ):
+        records = LocatorSet((LocatorRecord(locator, lifetime_s, 0, preferred=True),))
+        found += [
+            (records, Seq(2)),
+            (records, Seq(3), EchoRequestSigned(b"e")),
+            (records, Ack((0,))),
+        ]
+    found.append((LocatorSet(()), Seq(4)))
+    found += [(Ack((number,)), EchoResponseSigned(b"e" * 16)) for number in range(3)]
     return found
 
 

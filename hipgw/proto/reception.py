@@ -1,0 +1,123 @@
+"""The way of a packet to its handler: checks that all must pass, and what a refusal costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from hipgw.errors import WireError
+from hipgw.proto.core import Core
+from hipgw.proto.notifying import Notifier
+from hipgw.proto.refusals import RefusedError
+from hipgw.proto.responder import Responder
+from hipgw.proto.states import State
+from hipgw.values import Encapsulation, NotifyType, Path
+from hipgw.wire import (
+    HIP_VERSION,
+    HipPacket,
+    Notification,
+    PacketType,
+    ParameterType,
+    Solution,
+    checksum_is_right,
+    find_tlv,
+    parse_packet,
+    peek_header,
+)
+
+Handler = Callable[[HipPacket, Path, float], None]
+
+_KEYED: Final = frozenset({State.I2_SENT, State.R2_SENT, State.ESTABLISHED})
+_NEVER_NOTIFIED: Final = frozenset({PacketType.I1, PacketType.R1, PacketType.NOTIFY})
+
+
+class Reception:
+    """Takes packets of anyone."""
+
+    def __init__(
+        self,
+        core: Core,
+        notifier: Notifier,
+        responder: Responder,
+        handlers: Mapping[PacketType, Handler],
+    ) -> None:
+        self._core: Final = core
+        self._notifier: Final = notifier
+        self._responder: Final = responder
+        self._handlers: Final = handlers
+
+    def receive(self, payload: bytes, path: Path, now: float) -> None:
+        """Bring a packet to its handler, or to a counter and perhaps a NOTIFY; never raises."""
+        try:
+            self._receive(payload, path, now)
+        except RefusedError as refusal:
+            _, _, sender, receiver = peek_header(payload)
+            self._notifier.refuse(refusal.refused, receiver, sender, path, now)
+        except WireError as error:
+            self._core.drop(error.reason)
+            if error.reason == "hip_critical" and error.parameter_type is not None:
+                self._tell_critical(payload, error.parameter_type, path, now)
+
+    def _receive(self, payload: bytes, path: Path, now: float) -> None:
+        """Checks that every packet must pass, in order (digest of RFC 7401 sections 5.1, 6)."""
+        core = self._core
+        kind, version, sender, receiver = peek_header(payload)
+        if version != HIP_VERSION:
+            raise RefusedError("hip_version")
+        if path.encapsulation is Encapsulation.RAW and not checksum_is_right(
+            payload, path.peer, path.local
+        ):
+            raise RefusedError("hip_checksum")
+        if receiver not in core.identities and not (receiver.is_null and kind == PacketType.I1):
+            raise RefusedError("hit_not_ours")
+        if sender in core.identities:
+            raise RefusedError("hit_reflected")
+        if sender.version != HIP_VERSION:
+            raise RefusedError("hit_suite")
+        packet = parse_packet(payload)
+        core.note(f"{packet.packet_type.name.lower()}_received")
+        handler = self._handlers.get(packet.packet_type)
+        if handler is None:
+            raise RefusedError("hip_type")
+        handler(packet, path, now)
+
+    def _tell_critical(self, payload: bytes, number: int, path: Path, now: float) -> None:
+        """NOTIFY 1 for an unknown critical parameter, to who has earned it (section 5.2.19).
+
+        That is a peer with keys, at the address we know, or an Initiator with a solved puzzle.
+        """
+        kind, _, sender, receiver = peek_header(payload)
+        if kind in _NEVER_NOTIFIED:
+            return
+        association = self._core.find(receiver, sender)
+        identity = self._core.identities.get(receiver)
+        if identity is None:
+            return
+        if association is not None and association.state in _KEYED:
+            path = association.path
+        elif kind != PacketType.I2 or not self._is_puzzle_solved(payload, path, now):
+            return
+        self._notifier.send(
+            identity,
+            sender,
+            path,
+            Notification(
+                int(NotifyType.UNSUPPORTED_CRITICAL_PARAMETER_TYPE), number.to_bytes(2, "big")
+            ),
+            now,
+        )
+
+    def _is_puzzle_solved(self, payload: bytes, path: Path, now: float) -> bool:
+        """Whether an I2 that cannot be parsed as a whole solves a puzzle of ours."""
+        _, _, sender, receiver = peek_header(payload)
+        try:
+            found = find_tlv(payload, ParameterType.SOLUTION)
+            if found is None:
+                return False
+            offset, _ = found
+            length = int.from_bytes(payload[offset + 2 : offset + 4], "big")
+            solution = Solution.parse(payload[offset + 4 : offset + 4 + length])
+            self._responder.solved_generation(receiver, sender, solution, path, now)
+        except (RefusedError, WireError):
+            return False
+        return True

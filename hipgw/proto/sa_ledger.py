@@ -1,0 +1,151 @@
+"""Which security associations there are, and the effects that install, move and remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from hipgw.crypto import EspKeys
+from hipgw.proto.association import Association
+from hipgw.proto.effects import Effect, InstallSa, LimitPath, MoveSa, RemoveSa
+from hipgw.proto.jobs import Keying
+from hipgw.values import Direction, EspSuite, Path, SecurityAssociation, Spi
+from hipgw.values.identifiers import SPI_LEAST
+
+
+class SaLedger:
+    """Inbound SPIs of all associations, and the way out for effects about SAs.
+
+    An association has at most one outbound SA, which carries data, and any number of inbound ones:
+    the present one, one that a rekey prepares, and replaced ones for a while.
+    """
+
+    def __init__(
+        self, randomness: Callable[[int], bytes], add_effect: Callable[[Effect], None]
+    ) -> None:
+        self._randomness: Final = randomness
+        self._add_effect: Final = add_effect
+        self._owners: Final[dict[Spi, Association | None]] = {}
+
+    # --- SPIs ---
+
+    def reserve_spi(self) -> Spi:
+        """A random inbound SPI that is neither reserved nor ours already (RFC 7402 3.3.4)."""
+        while True:
+            spi = Spi(int.from_bytes(self._randomness(4), "big"))
+            if spi >= SPI_LEAST and spi not in self._owners:
+                self._owners[spi] = None
+                return spi
+
+    def release_spi(self, spi: Spi) -> None:
+        """Give back an SPI that was reserved and never installed."""
+        self._owners.pop(spi, None)
+
+    def owner(self, spi: Spi) -> Association | None:
+        """Whose inbound SPI this is."""
+        return self._owners.get(spi)
+
+    # --- base exchange ---
+
+    def install_in(self, association: Association, spi: Spi, keying: Keying) -> None:
+        """Install the inbound SA; it works before the peer learns its SPI."""
+        association.spi_in = spi
+        self.install_spare(association, spi, keying.esp_suite, keying.esp)
+
+    def install_out(self, association: Association, spi: Spi, keying: Keying) -> None:
+        """Install the outbound SA, which replaces the present one of the pair."""
+        self.switch_out(association, spi, keying.esp_suite, keying.esp)
+
+    # --- rekey ---
+
+    def install_spare(
+        self, association: Association, spi: Spi, suite: EspSuite, esp: EspKeys
+    ) -> None:
+        """Install an inbound SA beside the present one."""
+        self._owners[spi] = association
+        keys = suite, esp.encryption_in, esp.authentication_in
+        self._install(association, Direction.IN, spi, keys)
+
+    def switch_out(self, association: Association, spi: Spi, suite: EspSuite, esp: EspKeys) -> None:
+        """Install an outbound SA in the place of the present one, which the caller removes."""
+        association.spi_out = spi
+        keys = suite, esp.encryption_out, esp.authentication_out
+        self._install(association, Direction.OUT, spi, keys)
+
+    def _install(
+        self,
+        association: Association,
+        direction: Direction,
+        spi: Spi,
+        keys: tuple[EspSuite, bytes, bytes],
+    ) -> None:
+        suite, encryption_key, authentication_key = keys
+        self._add_effect(
+            InstallSa(
+                SecurityAssociation(
+                    direction,
+                    spi,
+                    suite,
+                    encryption_key,
+                    authentication_key,
+                    association.local.hit,
+                    association.peer,
+                    association.path,
+                )
+            )
+        )
+
+    # --- the end of them ---
+
+    def remove(self, association: Association, direction: Direction, spi: Spi) -> None:
+        """Remove one SA, by value: it need not be the present one."""
+        if direction is Direction.IN:
+            self._owners.pop(spi, None)
+        association.esp.octets.pop((direction, spi), None)
+        self._add_effect(RemoveSa(direction, spi, association.local.hit, association.peer))
+
+    def detach(self, association: Association) -> list[tuple[Direction, Spi]]:
+        """Take all SAs off an association, for the caller to remove: outbound first.
+
+        An SPI that was only reserved is given back.
+        """
+        held: list[tuple[Direction, Spi]] = []
+        if association.spi_out is not None:
+            held.append((Direction.OUT, association.spi_out))
+        if association.spi_in is not None:
+            held.append((Direction.IN, association.spi_in))
+        esp = association.esp
+        held += [(Direction.IN, spi) for spi in esp.retired]
+        if esp.rekey is not None:
+            if esp.rekey.derived is not None:
+                held.append((Direction.IN, esp.rekey.spi_in))
+            else:
+                self.release_spi(esp.rekey.spi_in)
+        association.spi_in = association.spi_out = esp.rekey = None
+        esp.retired.clear()
+        esp.is_limited = False
+        return held
+
+    def remove_all(self, association: Association) -> None:
+        """Remove all SAs: no data in CLOSING and CLOSED (RFC 7401 section 4.4.3)."""
+        for direction, spi in self.detach(association):
+            self.remove(association, direction, spi)
+
+    # --- paths ---
+
+    def move(self, association: Association, path: Path) -> None:
+        """Give the present SAs new outer addresses; `association.path` is the caller's business."""
+        pair = association.local.hit, association.peer
+        for direction, spi in (
+            (Direction.OUT, association.spi_out),
+            (Direction.IN, association.spi_in),
+        ):
+            if spi is not None:
+                self._add_effect(MoveSa(direction, spi, *pair, path))
+
+    def limit(self, association: Association, octets: int | None) -> None:
+        """Allow so many octets more on the outbound SA, or lift the limit."""
+        association.esp.is_limited = octets is not None
+        if association.spi_out is not None:
+            pair = association.local.hit, association.peer
+            self._add_effect(LimitPath(association.spi_out, *pair, octets))
