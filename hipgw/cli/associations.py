@@ -1,4 +1,4 @@
-"""`hipgw connect` and `hipgw close`: associations made and ended by hand."""
+"""`hipgw connect`, `close` and `rekey`: associations made, ended and given new keys by hand."""
 
 from __future__ import annotations
 
@@ -80,3 +80,44 @@ def render_closed(answer: dict[str, Any]) -> str:
     """How many associations `close` ended, and the peers' HITs."""
     closed = answer["closed"]
     return "\n".join([f"closed {plural(len(closed), 'association')}", *closed])
+
+
+@click.command(
+    epilog=f"""\
+\b
+Examples:
+  hipgw rekey gw2
+  hipgw rekey 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad --json
+{EXIT_CODES}
+"""
+)
+@click.argument("target")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0, max=600),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the exchange may take.",
+)
+@control_options
+def rekey(target: str, wait_s: float, socket_path: str, *, as_json: bool) -> None:
+    """Replace the ESP keys with TARGET (a HIT, an LSI or a host name) now; no packet is lost.
+
+    The daemon does the same by itself at the age and after the octets that [hip] rekey_s and
+    rekey_octets say.
+    """
+    answer = ask(
+        socket_path, "rekey", timeout_s=wait_s + ANSWER_MARGIN_S, target=target, wait_s=wait_s
+    )
+    show(answer, render_rekeyed, as_json=as_json)
+
+
+def render_rekeyed(answer: dict[str, Any]) -> str:
+    """One line about the security associations that `rekey` has made."""
+    peer = answer["peer"]
+    return (
+        f"{peer_title(peer)}: new keys in {milliseconds(answer['took_s'])}, "
+        f"SPI in {peer['spi_in']:08x}, out {peer['spi_out']:08x}"
+    )

@@ -19,7 +19,7 @@ from hipgw.errors import HipgwError, LocalProtocolError
 if TYPE_CHECKING:
     from hipgw.lab.network import Lab
 
-TOPOLOGY_NAMES: Final = ("pair",)
+TOPOLOGY_NAMES: Final = ("pair", "multihomed")
 WATCH_S: Final = 0.5
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -34,9 +34,11 @@ SUBCOMMANDS: Final = {
         "hipgw.cli.associations", "connect", "Make an association with a peer now."
     ),
     "close": Subcommand("hipgw.cli.associations", "close", "Close associations."),
+    "rekey": Subcommand("hipgw.cli.associations", "rekey", "Replace the keys with a peer now."),
     "drops": Subcommand("hipgw.cli.drops", "drops", "Say which packets were dropped, and why."),
     "doctor": Subcommand("hipgw.cli.doctor", "doctor", "Check this host and its daemon."),
     "key": Subcommand("hipgw.cli.key", "key", "Make and show host identities."),
+    "cert": Subcommand("hipgw.cli.cert", "cert", "Issue, show and verify certificates of hosts."),
     "lab": Subcommand("hipgw.cli.lab", "lab", "Build networks of namespaces for trying hipgw."),
     "hipconf": Subcommand("hipgw.cli.hipconf", "hipconf", "Configure in the words of HIPL."),
 }

@@ -81,6 +81,11 @@ def run(words: Sequence[str], *, program: str = "hipconf") -> int:
             file=sys.stderr,
         )
         return REFUSED
+    if reply.octets and not as_json:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(reply.octets)
+        sys.stdout.buffer.flush()
+        return 0
     print(json.dumps(reply.document, indent=2) if as_json else reply.text, end="")
     if as_json:
         print()

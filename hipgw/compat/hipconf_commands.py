@@ -28,10 +28,14 @@ class WordError(HipgwError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one command: HIPL's text with its line ends, and the JSON document."""
+    """The answer to one command: HIPL's text with its line ends, and the JSON document.
+
+    `octets` is what goes to standard output where HIPL writes no text.
+    """
 
     text: str
     document: dict[str, Any]
+    octets: bytes = b""
 
 
 def get_hi(client: ControlClient, arguments: Sequence[str]) -> Reply:
@@ -63,7 +67,7 @@ def algorithm_word(algorithm: str) -> str:
 
 def add_map(client: ControlClient, arguments: Sequence[str]) -> Reply:
     """`add map HIT IP [LSI]`; the IP may be a host name."""
-    hit = _hit(arguments[0])
+    hit = valid_hit(arguments[0])
     lsi = arguments[2] if len(arguments) > 2 else None
     if lsi is not None:
         try:
@@ -106,7 +110,7 @@ def _mapped(client: ControlClient, target: str) -> tuple[dict[str, Any], str]:
 
 def get_ha(client: ControlClient, arguments: Sequence[str]) -> Reply:
     """`get ha all|HIT`; a HIT picks blocks by local or peer HIT, an unknown one prints nothing."""
-    wanted = None if arguments[0] == "all" else _hit(arguments[0])
+    wanted = None if arguments[0] == "all" else valid_hit(arguments[0])
     shown = [
         entry
         for entry in client.call("associations")["associations"]
@@ -140,9 +144,22 @@ def association_block(entry: dict[str, Any]) -> str:
             f" Received: {entry.get('rx_packets', 0)} packets, {entry.get('rx_octets', 0)} bytes",
             f" Sent: {entry.get('tx_packets', 0)} packets, {entry.get('tx_octets', 0)} bytes",
         ]
+    lines += _heartbeat_lines(entry.get("heartbeat"))
     if entry.get("since_s") is not None:
         lines.append(f" Age: {int(entry['since_s'])} seconds")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _heartbeat_lines(beat: dict[str, Any] | None) -> list[str]:
+    """HIPL's two lines about heartbeats; none where they are off."""
+    if not beat or not beat["interval_s"]:
+        return []
+    mean_s = beat["mean_rtt_s"] or 0.0
+    sent, received, lost = beat["sent"], beat["received"], beat["lost"]
+    return [
+        f" Heartbeat {mean_s * 1000:.6f} ms mean RTT,",
+        f" {sent} packets sent, {received} packets received, {lost} packets lost",
+    ]
 
 
 def rst(client: ControlClient, arguments: Sequence[str]) -> Reply:
@@ -156,7 +173,7 @@ def rst(client: ControlClient, arguments: Sequence[str]) -> Reply:
             words = words[1:]
         if not words:
             raise WordError("Not enough arguments given for the action 'rst'")
-        target, words = _hit(words[0]), words[1:]
+        target, words = valid_hit(words[0]), words[1:]
     if words:
         raise WordError(f"Too many arguments given for the action 'rst': '{words[0]}'")
     return Reply(SENT, client.call("close", target=target))
@@ -164,7 +181,7 @@ def rst(client: ControlClient, arguments: Sequence[str]) -> Reply:
 
 def hit_to_lsi(client: ControlClient, arguments: Sequence[str]) -> Reply:
     """`hit-to-lsi HIT`: the LSI of a HIT, given now if it had none."""
-    hit = _hit(arguments[0])
+    hit = valid_hit(arguments[0])
     answer = client.call("hit_to_lsi", hit=hit)
     return Reply(f"HIT {arguments[0]} maps to LSI {answer['lsi']}\n", answer)
 
@@ -179,7 +196,7 @@ def lsi_to_hit(client: ControlClient, arguments: Sequence[str]) -> Reply:
     return Reply(f"Found HIT: {answer['hit']}\n", answer)
 
 
-def _hit(text: str) -> str:
+def valid_hit(text: str) -> str:
     """`text` in the canonical form, or a `WordError` when it is no HIT (RFC 7343, RFC 4843)."""
     try:
         hit = Hit.parse(text)

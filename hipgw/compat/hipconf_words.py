@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from hipgw.compat import hipconf_commands as commands
+from hipgw.compat.acquire import acquire_certificate
 from hipgw.compat.control_client import ControlClient
 from hipgw.compat.hipconf_commands import Reply
+from hipgw.compat.upkeep import get_puzzle, locator, manual_update
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ WORDS: Final = (
     Word("lsi-to-hit", "", "<lsi>", 1, 1, commands.lsi_to_hit),
     Word("hit-to-ip", "", "<hit | lsi>", 1, 1, commands.hit_to_ip),
     Word("id-to-addr", "", "<hit | lsi>", 1, 1, commands.get_map),
+    Word("get", "puzzle", "all", 1, 1, get_puzzle),
+    Word("locator", "", "on|off|get", 1, 1, locator),
+    Word("manual-update", "", "[hit]", 0, 1, manual_update),
+    Word("acquire", "certificate", "<hit> [valid-till] [--pem]", 1, 4, acquire_certificate),
 )
 
 NOT_OFFERED: Final = {
@@ -64,7 +70,6 @@ NOT_OFFERED: Final = {
     ("del", "escrow"): "escrow, withdrawn by HIPL",
     ("new", "hi"): "making identities; use `hipgw key new`",
     ("new", "puzzle"): "puzzle difficulty at run time",
-    ("get", "puzzle"): "puzzle difficulty at run time",
     ("inc", ""): "puzzle difficulty at run time",
     ("dec", ""): "puzzle difficulty at run time",
     ("set", "puzzle"): "puzzle difficulty at run time",
@@ -77,17 +82,14 @@ NOT_OFFERED: Final = {
     ("nat", ""): "NAT traversal modes at run time",
     ("puzzle", ""): "puzzle difficulty at run time",
     ("transform", ""): "order of transforms at run time",
-    ("locator", ""): "locators at run time",
     ("debug", ""): "log level at run time",
-    ("heartbeat", ""): "heartbeats inside the tunnel",
-    ("manual-update", ""): "UPDATE by hand",
+    ("heartbeat", ""): "heartbeat at run time; set [hip] heartbeat_s in hipgw.toml",
     ("handoff", ""): "handover modes",
-    ("shotgun", ""): "I1 to all addresses at once",
+    ("shotgun", ""): "shotgun at run time; set [hip] shotgun in hipgw.toml",
     ("broadcast", ""): "I1 to the local broadcast address",
     ("nsupdate", ""): "dynamic DNS update",
     ("hit-to-ip-set", ""): "look-up in the hit-to-ip zone",
     ("hit-to-ip-zone", ""): "look-up in the hit-to-ip zone",
-    ("acquire", ""): "certificates",
     ("default-hip-version", ""): "HIPv1",
     ("hipproxy", ""): "proxy for hosts without HIP",
     ("opendht", ""): "DHT look-up",

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from hipgw._fastpath.worker import DataPath
 from hipgw.daemon import privileges
+from hipgw.daemon.address_watch import AddressWatch
 from hipgw.daemon.config import Config, changed_keys, load_config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
@@ -104,6 +105,7 @@ class Daemon:
             gc.enable()
             log.info("ready", extra={"hit": gateway.facts.hits[0], "took_ms": took_ms})
             notify("READY=1")
+            self._tasks.append(self._loop.create_task(AddressWatch(gateway).run()))
             await self._stopped.wait()
             notify("STOPPING=1")
         finally:
@@ -140,6 +142,8 @@ class Daemon:
             interface=config.network.interface,
             mtu_octets=mtu_octets,
             udp_port=config.network.udp_port,
+            tun_offload=config.offload.tun,
+            udp_offload=config.offload.udp,
         )
         self._drop_privileges()
         lsis = LsiRegistry(
@@ -156,6 +160,7 @@ class Daemon:
             mtu_octets,
             lsi_mtu_octets,
             started_s,
+            devices.offloads,
         )
         gateway = self._assemble(facts, identities, resolver, lsis, devices)
         self._gateway = gateway
@@ -175,7 +180,8 @@ class Daemon:
         if not name:
             return
         # The new user need not be able to read where Python keeps its modules.
-        import hipgw.netlink.links  # noqa: F401, PLC0415
+        import hipgw.netlink.links  # noqa: PLC0415
+        import hipgw.netlink.monitor  # noqa: F401, PLC0415
 
         uid, gid = privileges.user_ids(name)
         state = self._config.state.directory
@@ -212,7 +218,14 @@ class Daemon:
         keeper = StateKeeper(counter, lsis)
         self._stack.callback(keeper.save)
         sockets = HipSockets(devices.hip, devices.udp, config.network.udp_port)
-        paths = Paths(resolver, sockets, config.network.encapsulation, config.network.lsi_prefix)
+        paths = Paths(
+            resolver,
+            sockets,
+            config.network.encapsulation,
+            config.network.lsi_prefix,
+            interfaces_only=bool(config.network.interfaces),
+            all_pairs=config.hip.shotgun,
+        )
         data_path = DataPath(
             tun_fd=devices.tun.fd,
             udp4_fd=descriptor_of(devices.udp, 4),
@@ -220,6 +233,10 @@ class Daemon:
             raw4_fd=descriptor_of(devices.esp, 4),
             raw6_fd=descriptor_of(devices.esp, 6),
             slot_octets=slot_octets(max(facts.mtu_octets, largest_link_mtu())),
+            vnet_hdr=devices.offloads.vnet_hdr,
+            uso=devices.offloads.uso,
+            udp_gso=devices.offloads.udp_gso,
+            udp_gro=devices.offloads.udp_gro,
         )
         backend = UserBackend(data_path)
         self._stack.callback(backend.close)

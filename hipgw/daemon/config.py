@@ -21,6 +21,7 @@ from hipgw.daemon.strict_toml import (
     required,
     unknown_message,
 )
+from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
 from hipgw.values import (
     HIP_UDP_PORT,
@@ -36,6 +37,7 @@ from hipgw.values import (
 USER_NAME: Final = read.matching(read.HOST_NAME, "a user or group name", may_be_empty=True)
 SUITES_MOST: Final = 6
 """RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
+OFFLOADS: Final = {switch.value: switch for switch in Offload}
 PORT: Final = read.whole_number(1, 65535)
 
 
@@ -71,12 +73,24 @@ class NetworkOptions:
     """None: computed from the underlay."""
     encapsulation: Encapsulation = option(Encapsulation.RAW, read.one_of(read.ENCAPSULATIONS))
     udp_port: int = option(HIP_UDP_PORT, PORT)
+    interfaces: tuple[str, ...] = option(
+        (),
+        read.several(read.matching(read.INTERFACE_NAME, "an interface name of 1 to 15 letters")),
+    )
     lsi_prefix: IPv4Network = option(IPv4Network("1.0.0.0/8"), read.lsi_prefix)
     queue_packets: int = option(64, read.whole_number(1, 4096, "packets"))
     queue_octets: int = option(262_144, read.whole_number(2048, 64 * 1024 * 1024, "octets"))
     queue_total_octets: int = option(
         8 * 1024 * 1024, read.whole_number(2048, 1024 * 1024 * 1024, "octets")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadOptions:
+    """`[offload]`: work that kernel and hipgw do once for many packets."""
+
+    tun: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
+    udp: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +125,11 @@ class HipOptions:
     unused_association_lifetime_s: float = option(
         900.0, read.number(0, 7 * 86400, "seconds, 0 for ever")
     )
+    rekey_s: float = option(3600.0, read.number(0, 7 * 86400, "seconds, 0 for never"))
+    rekey_octets: int = option(0, read.whole_number(0, 1 << 62, "octets, 0 for no limit"))
+    heartbeat_s: float = option(0.0, read.number(0, 86400, "seconds, 0 for off"))
+    announce_locators: bool = option(False, read.flag)
+    shotgun: bool = option(False, read.flag)
     associations_limit: int = option(100_000, read.whole_number(1, 10_000_000, "associations"))
     half_open_limit: int = option(256, read.whole_number(1, 1_000_000, "exchanges"))
     r1_per_second: float = option(5000.0, read.number(1, 1e7, "packets per second"))
@@ -178,6 +197,7 @@ class Config:
     host: HostOptions = field(default_factory=HostOptions)
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
+    offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
     control: ControlOptions = field(default_factory=ControlOptions)
     hosts: HostsOptions = field(default_factory=HostsOptions)
@@ -198,6 +218,7 @@ TABLES: Final[Mapping[str, type]] = {
     "host": HostOptions,
     "identity": IdentityOptions,
     "network": NetworkOptions,
+    "offload": OffloadOptions,
     "hip": HipOptions,
     "control": ControlOptions,
     "hosts": HostsOptions,

@@ -13,6 +13,8 @@ Method: parameters -> result.  Those marked * change something: root only.
     map_get: target -> {"hit", "ips", "lsi", "names"}
     hit_to_lsi: hit -> {"hit", "lsi"};  lsi_to_hit: lsi -> {"hit", "lsi"}
 
+`upkeep_methods` has more: rekey*, manual_update*, locators, puzzle.
+
 A target is a HIT, an LSI, or a name of the configuration or a hosts file.
 """
 
@@ -28,6 +30,7 @@ from hipgw.daemon import views
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.upkeep_methods import UpkeepMethods
 from hipgw.policy import LsiConflictError
 from hipgw.proto import Established, Event, Failed, State
 from hipgw.resolve import parse_locator
@@ -71,7 +74,7 @@ class ControlMethods:
         table = {name: Method(_lister(name, view)) for name, view in lists.items()}
         table |= {name: Method(call) for name, call in reads.items()}
         table |= {name: Method(call, Access.CHANGE) for name, call in changes.items()}
-        return table
+        return table | UpkeepMethods(self._gateway, self._target).table()
 
     def _now(self) -> float:
         return self._gateway.engine.now()
@@ -171,7 +174,7 @@ class ControlMethods:
 
     # --- names, addresses, LSIs ---
 
-    def _target(self, given: Params) -> Hit:
+    def _target(self, given: Mapping[str, Any]) -> Hit:
         """The peer that `target` names."""
         text = given.get("target")
         if not isinstance(text, str) or not text:

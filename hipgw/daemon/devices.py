@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from hipgw.drivers.offload import Offload, Offloads, enable_udp
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
 from hipgw.drivers.udp import open_hip_udp
@@ -33,9 +34,18 @@ class Devices:
     """Protocol 50, read and written by the data path."""
     udp: dict[int, socket.socket]
     """HIP and ESP in UDP: read by the data path, written by both."""
+    offloads: Offloads
 
 
-def open_devices(stack: ExitStack, *, interface: str, mtu_octets: int, udp_port: int) -> Devices:
+def open_devices(
+    stack: ExitStack,
+    *,
+    interface: str,
+    mtu_octets: int,
+    udp_port: int,
+    tun_offload: Offload = Offload.AUTO,
+    udp_offload: Offload = Offload.AUTO,
+) -> Devices:
     """Open everything; `stack` closes it.
 
     Raises:
@@ -48,8 +58,14 @@ def open_devices(stack: ExitStack, *, interface: str, mtu_octets: int, udp_port:
     }
     hip = {family: stack.enter_context(open_raw(HIP_PROTOCOL, family)) for family in udp}
     esp = {family: stack.enter_context(open_raw(ESP_PROTOCOL, family)) for family in udp}
-    tun = stack.enter_context(open_tun(interface, mtu=mtu_octets))
-    return Devices(tun, hip, esp, udp)
+    tun = stack.enter_context(open_tun(interface, mtu=mtu_octets, offload=tun_offload))
+    offloads = replace(
+        enable_udp(list(udp.values()), udp_offload),
+        vnet_hdr=tun.vnet_hdr,
+        uso=tun.uso,
+        tun_reason=tun.reason,
+    )
+    return Devices(tun, hip, esp, udp, offloads)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

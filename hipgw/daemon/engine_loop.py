@@ -16,10 +16,13 @@ from typing import Final, Protocol
 
 from hipgw.proto import (
     Compute,
+    Effect,
     Endpoint,
     Event,
     InstallSa,
     JobId,
+    LimitPath,
+    MoveSa,
     RemoveSa,
     SendDatagram,
     StoreR1Counter,
@@ -45,6 +48,14 @@ class EngineHost(Protocol):
 
     def remove(self, removal: RemoveSa) -> None:
         """Remove one direction of ESP."""
+        ...
+
+    def move(self, move: MoveSa) -> None:
+        """Give one direction of ESP other outer addresses."""
+        ...
+
+    def limit(self, limit: LimitPath) -> None:
+        """Let an outbound SA send so many octets and no more, or end that."""
         ...
 
     def store_r1_counter(self, counter: int) -> None:
@@ -118,9 +129,7 @@ class EngineLoop:
             self.counters["effect_failed"] += 1
             log.exception("effect failed")
 
-    def _apply_one(
-        self, effect: SendDatagram | InstallSa | RemoveSa | Compute | StoreR1Counter
-    ) -> None:
+    def _apply_one(self, effect: Effect) -> None:
         match effect:
             case SendDatagram():
                 self._host.send(effect.payload, effect.path)
@@ -128,6 +137,10 @@ class EngineLoop:
                 self._host.install(effect.sa)
             case RemoveSa():
                 self._host.remove(effect)
+            case MoveSa():
+                self._host.move(effect)
+            case LimitPath():
+                self._host.limit(effect)
             case Compute():
                 self.jobs_running += 1
                 future = self._threads.submit(effect.job.run)

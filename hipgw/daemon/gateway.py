@@ -18,12 +18,17 @@ from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
     Closed,
     Established,
     Event,
     Failed,
+    HandedOver,
+    LimitPath,
+    MoveSa,
     NotifyReceived,
+    Rekeyed,
     RemoveSa,
 )
 from hipgw.resolve import Resolver
@@ -47,6 +52,7 @@ class HostFacts:
     lsi_mtu_octets: int
     started_s: float
     """Monotonic seconds."""
+    offloads: Offloads = NOTHING_ON
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -108,6 +114,14 @@ class Gateway:
         """Remove one direction."""
         self.sas.remove(removal)
 
+    def move(self, move: MoveSa) -> None:
+        """Give one direction other outer addresses."""
+        self.sas.move(move)
+
+    def limit(self, limit: LimitPath) -> None:
+        """Limit one outbound direction, or end that."""
+        self.sas.limit(limit)
+
     def on_applied(self) -> None:
         """Effects are through: let waiting packets go."""
         self.traffic.flush()
@@ -140,6 +154,27 @@ class Gateway:
                     peer_hit=event.peer,
                     reason=event.reason,
                     notify_type=event.notify_type,
+                )
+            case Rekeyed():
+                self.counters["rekeyed"] += 1
+                self._limited.info(
+                    "rekeyed",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    spi=f"{event.spi_in:#010x}",
+                    spi_out=f"{event.spi_out:#010x}",
+                    with_dh=event.with_dh,
+                    reason=event.reason,
+                )
+            case HandedOver():
+                self.counters["handed_over"] += 1
+                self._limited.info(
+                    "handed over",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    path=event.path,
+                    previous=event.previous,
+                    reason=event.reason,
                 )
             case NotifyReceived():
                 self._limited.info(

@@ -7,13 +7,12 @@ import logging
 from typing import Final
 
 from hipgw.daemon.gateway import Gateway
-from hipgw.daemon.sa_home import SaKey
 from hipgw.daemon.state_keeper import StateKeeper
-from hipgw.errors import LocalProtocolError
-from hipgw.values import Direction, SaStatistics
+from hipgw.daemon.traffic_totals import SaKey
 
 TICK_S: Final = 1.0
 TICKS_PER_ROUND: Final = 5
+SAS_PER_TICK: Final = 2000
 
 log = logging.getLogger(__name__)
 
@@ -33,33 +32,41 @@ class Housekeeping:
             await asyncio.sleep(TICK_S)
             ticks += 1
             self._gateway.traffic.forget_old(self._gateway.engine.now())
-            if ticks % TICKS_PER_ROUND == 0:
+            if ticks % self.ticks_between_looks() == 0:
                 self.look_for_traffic()
+            if ticks % TICKS_PER_ROUND == 0:
                 self.look_at_files()
 
     def look_for_traffic(self) -> None:
-        """Tell the engine which associations carried packets: the others are idle (UAL)."""
-        statistics = self._gateway.sas.statistics()
-        for key, entry in statistics.items():
-            if entry.packets != self._packets.get(key, 0):
-                self._sign_of_life(entry)
-        self._packets = {key: entry.packets for key, entry in statistics.items()}
+        """Give the engine the counters of every SA that carried something since the last look.
 
-    def _sign_of_life(self, entry: SaStatistics) -> None:
-        engine = self._gateway.engine
-        if entry.direction is Direction.IN:
-            engine.step(lambda now: engine.endpoint.esp_received(entry.spi, now))
-            return
-        try:
-            # Asking for what is there does nothing but note that it is in use.
-            engine.step(
-                lambda now: engine.endpoint.want_association(
-                    entry.peer_hit, (), now, local=entry.local_hit
-                )
-            )
-        except LocalProtocolError as error:
-            # It was closed between its last packet and now.
-            log.debug("association gone", extra={"peer_hit": entry.peer_hit, "reason": error})
+        They rekey by use, tell idle associations and silent peers, and earn credit.
+        """
+        statistics = self._gateway.sas.statistics()
+        carried = [
+            entry for key, entry in statistics.items() if entry.packets != self._packets.get(key, 0)
+        ]
+        self._packets = {key: entry.packets for key, entry in statistics.items()}
+        if carried:
+            endpoint = self._gateway.engine.endpoint
+
+            def tell(now: float) -> None:
+                for entry in carried:
+                    endpoint.sa_usage(
+                        entry.spi,
+                        entry.octets,
+                        entry.packets,
+                        now,
+                        direction=entry.direction,
+                        local=entry.local_hit,
+                        peer=entry.peer_hit,
+                    )
+
+            self._gateway.engine.step(tell)
+
+    def ticks_between_looks(self) -> int:
+        """Each SA costs some microseconds a look, so many SAs are looked at less often."""
+        return 1 if len(self._packets) <= SAS_PER_TICK else TICKS_PER_ROUND
 
     def look_at_files(self) -> None:
         """Hosts files that changed, LSIs that were given since."""

@@ -1,6 +1,6 @@
 """The security associations of this daemon: LSIs filled in, handed to the backend, remembered.
 
-What is remembered holds no key, so it can be shown.
+What is shown of them holds no key.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Final
 from hipgw.daemon.first_packets import Pair
 from hipgw.daemon.key_export import append_keys
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.traffic_totals import Carried, SaKey, TrafficTotals, WayKey
 from hipgw.dataplane.interface import Backend
 from hipgw.errors import LocalProtocolError
 from hipgw.policy import LsiConflictError
-from hipgw.proto import RemoveSa
+from hipgw.proto import LimitPath, MoveSa, RemoveSa
 from hipgw.values import (
     Direction,
     EspSuite,
@@ -33,8 +34,8 @@ from hipgw.values import (
 
 log = logging.getLogger(__name__)
 
-SaKey = tuple[Direction, Spi, Hit, Hit]
-"""Direction, SPI, local HIT, peer HIT: two peers may choose the same outbound SPI."""
+EXACT_LIMIT: Final = 2000
+"""Up to so many security associations, all are looked at before one is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,10 @@ class SaHome:
         self._export_file: Final = export_file
         self._records: dict[SaKey, SaRecord] = {}
         self._outbound: dict[Pair, SaRecord] = {}
+        self._movable: dict[Pair, SecurityAssociation] = {}
+        """Current outbound SAs with their keys, which a backend wants again for other addresses."""
         self._peers: Counter[Hit] = Counter()
+        self._totals: Final = TrafficTotals()
         self.counters: Counter[str] = Counter()
 
     def install(self, sa: SecurityAssociation) -> bool:
@@ -93,6 +97,12 @@ class SaHome:
         sa = dataclasses.replace(
             sa, local_lsi=self._lsi_of(sa.local_hit), peer_lsi=self._lsi_of(sa.peer_hit)
         )
+        if (
+            sa.direction is Direction.OUT
+            and (sa.local_hit, sa.peer_hit) in self._outbound
+            and len(self._records) <= EXACT_LIMIT
+        ):
+            self.statistics()
         try:
             self._backend.install(sa)
         except LocalProtocolError as error:
@@ -115,6 +125,7 @@ class SaHome:
         self._records[record.key] = record
         if sa.direction is Direction.OUT:
             self._outbound[sa.local_hit, sa.peer_hit] = record
+            self._movable[sa.local_hit, sa.peer_hit] = sa
         self._export(sa)
         return True
 
@@ -142,6 +153,7 @@ class SaHome:
         pair = removal.local, removal.peer
         if record is not None and self._outbound.get(pair) == record:
             del self._outbound[pair]
+            self._movable.pop(pair, None)
         if record is not None:
             self._peers[removal.peer] -= 1
             if not self._peers[removal.peer]:
@@ -149,6 +161,43 @@ class SaHome:
         return self._backend.remove(
             removal.direction, removal.spi, local_hit=removal.local, peer_hit=removal.peer
         )
+
+    def move(self, move: MoveSa) -> bool:
+        """Give one other outer addresses: same keys and SPI, the sequence numbers go on.
+
+        An inbound one is found by its SPI alone, so only what is shown of it changes.  False when
+        it is not there, or an outbound one that a newer one has replaced.
+        """
+        key = (move.direction, move.spi, move.local, move.peer)
+        record = self._records.get(key)
+        if record is None:
+            return False
+        moved = dataclasses.replace(record, path=move.path)
+        if move.direction is Direction.OUT:
+            pair = move.local, move.peer
+            sa = self._movable.get(pair)
+            if sa is None or sa.spi != move.spi:
+                return False
+            sa = dataclasses.replace(sa, path=move.path)
+            try:
+                self._backend.install(sa)
+            except LocalProtocolError as error:
+                self.counters["sa_refused"] += 1
+                log.warning("SA not moved", extra={"peer_hit": sa.peer_hit, "reason": error})
+                return False
+            self._movable[pair], self._outbound[pair] = sa, moved
+            self._export(sa)
+        self._records[key] = moved
+        return True
+
+    def limit(self, limit: LimitPath) -> None:
+        """Note that an SA should be limited; no backend of today can hold packets back.
+
+        What goes to an address that is not verified yet is then not bounded by credit, but by the
+        time that its verification takes.
+        """
+        if limit.credit_octets is not None:
+            self.counters["limit_not_applied"] += 1
 
     def outbound_of(self, local: Hit, peer: Hit) -> SaRecord | None:
         """The current outbound SA of a pair."""
@@ -170,7 +219,14 @@ class SaHome:
 
     def statistics(self) -> dict[SaKey, SaStatistics]:
         """Counters of the backend."""
-        return {
+        statistics = {
             (entry.direction, entry.spi, entry.local_hit, entry.peer_hit): entry
             for entry in self._backend.statistics()
         }
+        self._totals.note(statistics)
+        return statistics
+
+    def totals(self) -> dict[WayKey, Carried]:
+        """What each association has carried each way, over all its keys."""
+        self.statistics()
+        return self._totals.by_way()

@@ -64,25 +64,58 @@ class Paths:
         sockets: HipSockets,
         encapsulation: Encapsulation,
         lsi_prefix: IPv4Network,
+        *,
+        interfaces_only: bool = False,
+        all_pairs: bool = False,
     ) -> None:
+        """Know no addresses of ours yet.
+
+        Args:
+            resolver: knows the locators of peers.
+            sockets: makes paths.
+            encapsulation: where neither peer nor packet says anything else.
+            lsi_prefix: where LSIs live.
+            interfaces_only: never use a source address that is not in `local_addresses`.
+            all_pairs: also the sources that the kernel would not choose, after those it would.
+        """
+        self.local_addresses: tuple[Address, ...] | None = None
+        """Ours, best first; None as long as nobody has told."""
+        self._interfaces_only = interfaces_only
+        self._all_pairs = all_pairs
         self._resolver = resolver
         self._sockets = sockets
         self._encapsulation = encapsulation
         self._lsi_prefix = lsi_prefix
 
     def to(self, peer: Hit) -> list[Path]:
-        """A path per locator that the kernel has a route to, in the order of the locators."""
+        """A path per locator that the kernel has a route to, in the order of the locators.
+
+        With `all_pairs` the paths from our other addresses follow.
+        """
         encapsulation = self._resolver.encapsulation_of(peer)
         if encapsulation is None:
             encapsulation = self._encapsulation
-        paths = []
+        first: list[Path] = []
+        more: list[Path] = []
         for locator in self._resolver.locators_of(peer):
-            route = route_to(locator)
-            if route is not None and not self.is_identifier(route.source):
-                paths.append(
-                    self._sockets.make_path(route.source, locator, encapsulation, HIP_UDP_PORT)
-                )
-        return paths
+            sources = self._sources_to(locator)
+            paths = [
+                self._sockets.make_path(source, locator, encapsulation, HIP_UDP_PORT)
+                for source in sources
+            ]
+            first += paths[:1]
+            more += paths[1:]
+        return first + more if self._all_pairs else first
+
+    def _sources_to(self, locator: Address) -> list[Address]:
+        """Our addresses that can send to a locator, the kernel's choice first."""
+        route = route_to(locator)
+        if route is None or self.is_identifier(route.source):
+            return []
+        ours = [one for one in self.local_addresses or () if one.version == locator.version]
+        if self._interfaces_only and self.local_addresses is not None and route.source not in ours:
+            return ours
+        return [route.source, *(one for one in ours if one != route.source)]
 
     def is_identifier(self, address: Address) -> bool:
         """Whether an address is a HIT or LSI, which the kernel may pick when it has no better."""
@@ -265,12 +298,12 @@ class Traffic:
         self._data_path.deliver_inbound(packet, family, spi)
 
     def on_expire(self, hits: bytes, meta: tuple[Any, ...]) -> None:
-        """An outbound SA nears its last sequence number: the next packet begins a new exchange."""
-        local, peer = Hit(hits[:16]), Hit(hits[16:32])
-        self._limited.info("sequence numbers run out", peer_hit=peer, spi=f"{meta[0]:#010x}")
-        self._engine.step(
-            lambda now: self._engine.endpoint.close_association(peer, now, local=local)
+        """An outbound SA nears its last sequence number: its pair is replaced."""
+        spi = Spi(meta[0])
+        self._limited.info(
+            "sequence numbers run out", peer_hit=Hit(hits[16:32]), spi=f"{spi:#010x}"
         )
+        self._engine.step(lambda now: self._engine.endpoint.sa_expiring(spi, now))
 
     # --- housekeeping ---
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -14,12 +15,16 @@ import hipgw
 from hipgw._fastpath.reasons import REASONS
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
-from hipgw.daemon.sa_home import SaKey, SaRecord
+from hipgw.daemon.sa_home import SaRecord
+from hipgw.daemon.traffic_totals import Carried, SaKey, WayKey
+from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
+from hipgw.drivers.offload import Offloads
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics
 from hipgw.values.reasons import CONTROL_REASONS
 
 STATUS_FILE: Final = FilePath("/proc/self/statm")
+OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused")
 DI_FQDN: Final = 1
 DI_NAI: Final = 2
 
@@ -123,10 +128,9 @@ def peers_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
 
 def associations_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
     """`associations`: everything about each association."""
-    statistics = gateway.sas.statistics()
+    totals = gateway.sas.totals()
     return [
-        _association(gateway, view, statistics, now)
-        for view in gateway.engine.endpoint.associations()
+        _association(gateway, view, totals, now) for view in gateway.engine.endpoint.associations()
     ]
 
 
@@ -134,15 +138,15 @@ def association_view(gateway: Gateway, local: Hit, peer: Hit, now: float) -> dic
     """One association, or None."""
     for view in gateway.engine.endpoint.associations():
         if (view.local, view.peer) == (local, peer):
-            return _association(gateway, view, gateway.sas.statistics(), now)
+            return _association(gateway, view, gateway.sas.totals(), now)
     return None
 
 
 def _association(
-    gateway: Gateway, view: AssociationView, statistics: Statistics, now: float
+    gateway: Gateway, view: AssociationView, totals: dict[WayKey, Carried], now: float
 ) -> dict[str, Any]:
-    received = _counters(statistics, view, Direction.IN)
-    sent = _counters(statistics, view, Direction.OUT)
+    received = totals.get((Direction.IN, view.local, view.peer))
+    sent = totals.get((Direction.OUT, view.local, view.peer))
     used = [
         entry.last_used_s
         for entry in (received, sent)
@@ -174,6 +178,8 @@ def _association(
         "spi_in": view.spi_in,
         "spi_out": view.spi_out,
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
+        "shotgun": gateway.config.hip.shotgun,
+        **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
     }
 
 
@@ -189,16 +195,9 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         "state": str(State.UNASSOCIATED),
         **dict.fromkeys(NOT_YET_KNOWN),
         **dict.fromkeys(NOT_YET_COUNTED, 0),
+        "shotgun": gateway.config.hip.shotgun,
+        **no_upkeep(),
     }
-
-
-def _counters(
-    statistics: Statistics, view: AssociationView, direction: Direction
-) -> SaStatistics | None:
-    spi = view.spi_in if direction is Direction.IN else view.spi_out
-    if spi is None:
-        return None
-    return statistics.get((direction, spi, view.local, view.peer))
 
 
 def sas_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
@@ -314,9 +313,39 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         detail=f"{gateway.engine.jobs_running} jobs running, {failed} steps failed",
         remedy="report the traceback in the daemon's log",
     )
+    checks.append(_offload_check(facts.offloads, gateway.data_counters()))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks
+
+
+def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str, str]:
+    """Which offloads are on, why one is not, and how often each was of use."""
+    tun = [
+        word
+        for word, is_on in (
+            ("checksums", offloads.vnet_hdr),
+            ("TCP", offloads.vnet_hdr),
+            ("UDP", offloads.uso),
+        )
+        if is_on
+    ]
+    udp = [word for word, is_on in (("GSO", offloads.udp_gso), ("GRO", offloads.udp_gro)) if is_on]
+    spelled = [
+        f"{name}: {', '.join(words) or 'off'}" + (f" ({reason})" if reason else "")
+        for name, words, reason in (
+            ("TUN", tun, offloads.tun_reason),
+            ("UDP", udp, offloads.udp_reason),
+        )
+    ]
+    refused = counters.get("gso_refused", 0)
+    used = ", ".join(f"{name} {counters.get(name, 0)}" for name in OFFLOAD_COUNTERS)
+    return {
+        "name": "offload",
+        "outcome": "warn" if refused else "ok",
+        "detail": f"{'; '.join(spelled)}; {used}",
+        "remedy": "lower the MTU of the interface to what every path carries" if refused else "",
+    }
 
 
 def spell_domain_identifier(kind: int, octets: bytes) -> str | None:

@@ -108,5 +108,26 @@ def pair(*, mtu_octets: int = 1500, underlay: Underlay = "both") -> Topology:
     )
 
 
-TOPOLOGIES: Final[Mapping[str, Callable[..., Topology]]] = {"pair": pair}
+def multihomed(*, mtu_octets: int = 1500, underlay: Underlay = "both") -> Topology:
+    r"""Two hosts on two wires.
+
+    ::
+
+        a 10.77.0.1/24 fd00:77::1/64  eth0 ------ eth0  10.77.0.2/24 fd00:77::2/64 b
+          10.78.0.1/24 fd00:78::1/64  eth1 ------ eth1  10.78.0.2/24 fd00:78::2/64
+    """
+
+    def port(host: str, number: int, wire: int) -> Port:
+        texts = {"v4": f"10.{77 + wire}.0.{number}/24", "v6": f"fd00:{77 + wire}::{number}/64"}
+        wanted = [text for family, text in texts.items() if underlay in {family, "both"}]
+        return Port(host, f"eth{wire}", tuple(ip_interface(text) for text in wanted))
+
+    wires = tuple(Link((port("a", 1, wire), port("b", 2, wire)), mtu_octets) for wire in (0, 1))
+    return Topology("multihomed", (Host("a"), Host("b")), wires)
+
+
+TOPOLOGIES: Final[Mapping[str, Callable[..., Topology]]] = {
+    "pair": pair,
+    "multihomed": multihomed,
+}
 """Makers of the topologies that `hipgw lab up` knows, by name."""

@@ -35,6 +35,7 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "drops": answers.DROPS,
             "connect": connect,
             "close": close,
+            "rekey": {"peer": answers.PEER, "took_s": 0.0021},
             "doctor": {"checks": []},
         },
     )

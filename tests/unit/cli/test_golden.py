@@ -66,6 +66,8 @@ COUNT  WHERE    REASON        MEANING
 
 CONNECT = "gw2: ESTABLISHED in 21.3 ms, AES-GCM-16, 192.0.2.2:10500 over udp\n"
 
+REKEY = "gw2: new keys in 2.1 ms, SPI in c2690528, out 0a7e11d3\n"
+
 CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
 
 
@@ -77,6 +79,7 @@ CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
         (["sas"], SAS),
         (["drops"], DROPS),
         (["connect", "gw2"], CONNECT),
+        (["rekey", "gw2"], REKEY),
         (["close", "--all"], CLOSE_ALL),
         (["close", "gw2"], f"closed 1 association\n{answers.PEER_HIT}\n"),
     ],

@@ -73,7 +73,7 @@ def test_completion_imports_no_subcommand() -> None:
         text=True,
         check=True,
     )
-    assert said.stdout.split() == ["plain,connect", "plain,close"]
+    assert said.stdout.split() == ["plain,connect", "plain,close", "plain,cert"]
     modules = set(json.loads(said.stderr.splitlines()[-1])[1])
     assert not modules & {entry.module for entry in SUBCOMMANDS.values()}
 

@@ -37,6 +37,9 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "close": {"closed": [answers.PEER_HIT]},
             "hit_to_lsi": {"hit": answers.PEER_HIT, "lsi": "1.0.0.2"},
             "lsi_to_hit": {"lsi": "1.0.0.2", "hit": answers.PEER_HIT},
+            "locators": {"locators": ["192.0.2.1", "2001:db8::1"], "announce_locators": False},
+            "puzzle": {"k": 10},
+            "manual_update": {"peers": 1},
         },
     )
     yield serving

@@ -86,6 +86,10 @@ QUIET = (
         ("rst all", SENT),
         (f"rst peer_hit {PEER_HIT}", SENT),
         (f"rst {PEER_HIT}", SENT),
+        ("get puzzle all", "Puzzle difficulty is: 10\n"),
+        ("locator get", "192.0.2.1\n2001:db8::1\n"),
+        ("manual-update", SENT),
+        (f"manual-update {PEER_HIT}", SENT),
     ],
 )
 def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
@@ -110,6 +114,9 @@ def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
         (f"rst {PEER_HIT}", "close", {"target": PEER_HIT}),
         (f"hit-to-lsi {PEER_HIT}", "hit_to_lsi", {"hit": PEER_HIT}),
         ("lsi-to-hit 1.0.0.2", "lsi_to_hit", {"lsi": "1.0.0.2"}),
+        ("daemon manual-update", "manual_update", {}),
+        (f"manual-update {PEER_HIT.upper()}", "manual_update", {"target": PEER_HIT}),
+        ("locator get", "locators", {}),
     ],
 )
 def test_requests(
@@ -135,6 +142,11 @@ def test_requests(
         ("rst peer_hit", "Not enough arguments given for the action 'rst'"),
         ("get ha all all", "Too many arguments given for the action 'get': get ha <hit> | all"),
         ("rst all all", "Too many arguments given for the action 'rst': 'all'"),
+        ("get puzzle some", 'Invalid argument "some". Use "all".'),
+        (
+            "locator on",
+            "not offered yet in hipgw: locator on (set [hip] announce_locators in hipgw.toml)",
+        ),
         ("get hi first", 'Invalid argument "first". Use "default" or "all".'),
         ("get ha gw2", "'gw2' is not a valid HIT."),
         (
@@ -241,6 +253,20 @@ def test_answer_of_another_version(
     code, out, err = run("get hi all")
     assert (code, out) == (1, "")
     assert err.startswith("hipconf: the daemon's answer is not as expected")
+
+
+def test_heartbeats_are_shown_where_they_are_on(run: Hipconf, server: MemoryControlServer) -> None:
+    beat = {"interval_s": 1.0, "sent": 9, "received": 7, "lost": 2, "mean_rtt_s": 0.00125}
+    server.answers["associations"] = {
+        "associations": [{**ASSOCIATIONS["associations"][0], "heartbeat": beat, "shotgun": True}]
+    }
+    said = run("get ha all")[1].splitlines()
+    assert said[1] == " Shotgun mode is on."
+    assert said[-3:] == [
+        " Heartbeat 1.250000 ms mean RTT,",
+        " 9 packets sent, 7 packets received, 2 packets lost",
+        " Age: 3723 seconds",
+    ]
 
 
 def test_hostname_of_a_peer_cannot_forge_a_line(run: Hipconf, server: MemoryControlServer) -> None:

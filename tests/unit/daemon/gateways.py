@@ -82,7 +82,14 @@ class RecordingBackend:
     def statistics(self) -> list[SaStatistics]:
         return [
             SaStatistics(
-                sa.direction, sa.spi, sa.local_hit, sa.peer_hit, self.packets, 100, 1, None
+                sa.direction,
+                sa.spi,
+                sa.local_hit,
+                sa.peer_hit,
+                self.packets,
+                100 * max(self.packets, 1),
+                1,
+                None,
             )
             for sa in self.sas.values()
         ]

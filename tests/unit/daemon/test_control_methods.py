@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hipgw._fastpath.reasons import REASONS
+from hipgw.daemon.address_watch import AddressWatch
 from hipgw.daemon.control import Access
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
@@ -18,6 +20,8 @@ from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.engine_config import domain_identifier
 from hipgw.daemon.views import spell_domain_identifier
 from hipgw.errors import ConfigError
+from hipgw.netlink.monitor import UsableAddress
+from hipgw.values import Direction
 from hipgw.values.reasons import CONTROL_REASONS
 from tests.unit.cli import answers
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
@@ -213,11 +217,65 @@ def test_connect_says_when_nobody_answers(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_rekey_makes_new_sas_and_the_totals_go_on(tmp_path: Path) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        old = (await ask("connect", target="b"))["peer"]
+        for gateway in (a, b):
+            (spi_in,) = (spi for way, spi in gateway.backend.sas if way is Direction.IN)
+            gateway.traffic.on_first_esp(b"", (spi_in,))
+        answer = await ask("rekey", target="b", wait_s=5)
+        new = answer["peer"]
+        assert {new["spi_in"], new["spi_out"]}.isdisjoint({old["spi_in"], old["spi_out"]})
+        assert (new["rekeys"], new["state"]) == (1, "ESTABLISHED")
+        # The double counts 100 octets for each SA that it has ever had.
+        assert (old["tx_octets"], new["tx_octets"]) == (100, 200)
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("method", ["rekey", "manual_update"])
+def test_without_an_association_there_is_nothing_to_update(tmp_path: Path, method: str) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError) as refusal:
+            await ask(method, target="b")
+        assert refusal.value.code == "not_found"
+        assert (await ask("manual_update")) == {"peers": 0}
+
+    tell(tmp_path, story)
+
+
+def test_a_rekey_that_nobody_answers_times_out(tmp_path: Path) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask("connect", target="b")
+        a.sockets.is_cut = True
+        with pytest.raises(RefusedError) as refusal:
+            await ask("rekey", target="b", wait_s=0.05)
+        assert refusal.value.code == "timeout"
+        assert (await ask("associations"))["associations"][0]["rekeying"]
+
+    tell(tmp_path, story)
+
+
+def test_locators_and_puzzle_are_shown(tmp_path: Path) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        assert (await ask("locators")) == {"locators": [], "announce_locators": False}
+        watch = AddressWatch(a.gateway)
+        watch.report((UsableAddress("eth0", IPv4Address("192.0.2.1"), 0),))
+        assert (await ask("locators"))["locators"] == ["192.0.2.1"]
+        assert watch.is_wanted("eth0", IPv4Address("192.0.2.1"))
+        assert not watch.is_wanted("hip0", IPv4Address("192.0.2.1"))
+        assert not watch.is_wanted("eth0", IPv4Address("1.0.0.9"))
+        assert not watch.is_wanted("eth0", IPv6Address("2001:22::9"))
+        assert (await ask("puzzle")) == {"k": 0}
+
+    tell(tmp_path, story)
+
+
 def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
     async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
         table = ControlMethods(a.gateway).table()
         changing = {name for name, method in table.items() if method.access is Access.CHANGE}
-        assert changing == {"connect", "close", "map_add"}
+        assert changing == {"connect", "close", "map_add", "rekey", "manual_update"}
 
     tell(tmp_path, story)
 

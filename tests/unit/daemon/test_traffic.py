@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
 
 from hipgw._fastpath import worker
 from hipgw.daemon.housekeeping import Housekeeping
+from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
-from hipgw.proto import Compute, JobId, State
-from hipgw.values import Direction, Hit, Lsi, SecurityAssociation
+from hipgw.proto import Compute, JobId, MoveSa, State
+from hipgw.values import Direction, Encapsulation, Hit, Lsi, SecurityAssociation, Spi
+from hipgw.values import Path as IPath
 from tests.unit.daemon.gateways import (
     MemoryGateway,
     gateway_pair,
@@ -266,18 +270,80 @@ def test_punts_go_to_their_handlers(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
-def test_an_sa_at_its_last_numbers_gives_way_to_a_new_exchange(tmp_path: Path) -> None:
+def test_an_sa_at_its_last_numbers_is_replaced_while_the_old_inbound_one_stays(
+    tmp_path: Path,
+) -> None:
     async def story(a: MemoryGateway, b: MemoryGateway) -> None:
         a.traffic.on_no_sa(ipv6_packet(a.hit, b.hit, b"1"), ())
         await settled(a, b)
-        spis = set(a.backend.sas)
-        a.traffic.on_expire(a.hit.packed + b.hit.packed, (1,))
-        packet = ipv6_packet(a.hit, b.hit, b"2")
-        a.traffic.on_no_sa(packet, ())
+        for gateway in (a, b):
+            (spi_in,) = (spi for way, spi in gateway.backend.sas if way is Direction.IN)
+            gateway.traffic.on_first_esp(b"", (spi_in,))
+        old = a.sas.outbound_of(a.hit, b.hit)
+        assert old is not None
+        inbound = {key for key in a.backend.sas if key[0] is Direction.IN}
+        a.traffic.on_expire(a.hit.packed + b.hit.packed, (int(old.spi),))
         await settled(a, b)
-        assert a.data_path.injected[-1] == packet
-        assert len(a.backend.sas) == 2
-        assert not spis & set(a.backend.sas)
+        new = a.sas.outbound_of(a.hit, b.hit)
+        assert new is not None
+        assert new.spi != old.spi
+        assert inbound < {key for key in a.backend.sas if key[0] is Direction.IN}
+        (view,) = a.engine.endpoint.associations()
+        assert (view.state, view.rekeys) == (State.ESTABLISHED, 1)
+        assert a.gateway.counters["rekeyed"] == 1
+
+
+def test_a_moved_sa_keeps_its_keys_and_spi(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        a.traffic.on_no_sa(ipv6_packet(a.hit, b.hit, b""), ())
+        await settled(a, b)
+        before = dict(a.backend.sas)
+        elsewhere = IPath(IPv4Address("127.0.0.9"), IPv4Address("127.0.0.1"))
+        for (direction, spi), sa in before.items():
+            move = MoveSa(direction, spi, sa.local_hit, sa.peer_hit, elsewhere)
+            assert a.sas.move(move)
+            unknown = Spi(spi ^ 1)
+            assert not a.sas.move(MoveSa(direction, unknown, sa.local_hit, sa.peer_hit, elsewhere))
+            wanted = replace(sa, path=elsewhere) if direction is Direction.OUT else sa
+            assert a.backend.sas[direction, spi] == wanted
+        assert {record.path for record in a.sas.records()} == {elsewhere}
+        assert all(a.sas.is_current(record) for record in a.sas.records())
+        assert set(a.backend.sas) == set(before)
+
+    tell(tmp_path, story)
+
+
+def test_paths_of_other_addresses_follow_when_all_pairs_are_wanted(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        other = IPv4Address("127.0.0.7")
+        paths = Paths(
+            a.resolver,
+            a.sockets,  # type: ignore[arg-type]
+            Encapsulation.RAW,
+            IPv4Network("1.0.0.0/8"),
+            all_pairs=True,
+        )
+        paths.local_addresses = (other, IPv6Address("2001:db8::1"))
+        loopback = IPv4Address("127.0.0.1")
+        assert [path.local for path in paths.to(b.hit)] == [loopback, other]
+
+    tell(tmp_path, story)
+
+
+def test_a_source_outside_of_the_interfaces_is_not_taken(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        paths = Paths(
+            a.resolver,
+            a.sockets,  # type: ignore[arg-type]
+            Encapsulation.RAW,
+            IPv4Network("1.0.0.0/8"),
+            interfaces_only=True,
+        )
+        assert [str(path.local) for path in paths.to(b.hit)] == ["127.0.0.1"]
+        paths.local_addresses = (IPv4Address("127.0.0.7"), IPv4Address("127.0.0.8"))
+        assert [str(path.local) for path in paths.to(b.hit)] == ["127.0.0.7"]
+        paths.local_addresses = ()
+        assert paths.to(b.hit) == []
 
     tell(tmp_path, story)
 
