@@ -25,6 +25,7 @@ and every suite here authenticates them; the sizes of headroom and tailroom (des
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy
 
+from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_u64
 from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD
 from hipgw._fastpath.esp_cipher cimport (
     AES_BLOCK,
@@ -42,6 +43,7 @@ from hipgw._fastpath.reasons cimport (
     R_NONE,
     R_PADDING_WRONG,
     R_RUNT,
+    R_CREDIT_SPENT,
     R_SEQUENCE_SPENT,
 )
 from hipgw._fastpath.replay cimport replay_check, replay_mark
@@ -75,12 +77,18 @@ cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now
     cdef uint8_t *tail = arena + d.offset + d.length
     cdef uint8_t *p
     cdef uint32_t padding, i
+    cdef uint32_t inner = d.length + (20 if d.family == 4 else 40)
     if (s.sequence + 1) >> 32:              # RFC 4303 section 3.3.3: the counter must not cycle
         drop(d, R_SEQUENCE_SPENT)
         return
+    if load_u64(&s.limited, ATOMIC_ACQUIRE):
+        if s.spent + inner > load_u64(&s.allowance, ATOMIC_RELAXED):
+            drop(d, R_CREDIT_SPENT)
+            return
+        s.spent += inner
     s.sequence += 1
     s.packets += 1
-    s.octets += d.length + (20 if d.family == 4 else 40)
+    s.octets += inner
     s.last_used_ns = now_ns
     padding = (0 - (d.length + 2)) & (<uint32_t>shape.align_octets - 1)
     for i in range(padding):

@@ -28,4 +28,5 @@ cdef enum Reason:
     R_SEND_FULL                 # socket did not take the packet
     R_SEND_ERROR                # socket refused the packet
     R_MULTICAST                 # multicast or broadcast on hip0, never carried
+    R_CREDIT_SPENT              # peer address not verified yet, and its credit is spent
     R_COUNT

@@ -38,6 +38,7 @@ _TABLE = {
     R_SEND_FULL: ("send_full", "the socket had no room for the packet"),
     R_SEND_ERROR: ("send_error", "the socket refused the packet"),
     R_MULTICAST: ("multicast", "multicast or broadcast on the TUN device, never carried"),
+    R_CREDIT_SPENT: ("credit_spent", "data to an address of the peer that is not verified yet"),
 }
 
 if sorted(_TABLE) != list(range(1, R_COUNT)):

@@ -70,6 +70,10 @@ cdef struct SaOut:
     uint64_t octets                     # inner, IP header included
     uint64_t last_used_ns               # CLOCK_MONOTONIC
     uint64_t expire_told                # 1 after the soft limit was punted
+    uint64_t spent                      # inner octets sent while limited
+    # control plane
+    uint64_t limited                    # 1: no more than `allowance` may be spent (RFC 8046 5.6)
+    uint64_t allowance
 
 cdef struct SaIn:
     EspCipher esp

@@ -13,7 +13,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
-from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, load_u64, store_pointer
+from hipgw._fastpath.c.atomics cimport (
+    ATOMIC_RELAXED,
+    ATOMIC_RELEASE,
+    load_u64,
+    store_pointer,
+    store_u64,
+)
 from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe, suite_shape
 from hipgw._fastpath.quiet cimport Release, Retired, reclaim, retire
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
@@ -244,6 +250,9 @@ cdef class SaTables:
             sa.sequence = max(sa.sequence, beyond)
             sa.packets = load_u64(&old.packets, ATOMIC_RELAXED)
             sa.octets = load_u64(&old.octets, ATOMIC_RELAXED)
+            sa.spent = load_u64(&old.spent, ATOMIC_RELAXED)
+            sa.allowance = old.allowance
+            sa.limited = old.limited
             sa.last_used_ns = load_u64(&old.last_used_ns, ATOMIC_RELAXED)
         table_put(index.out_by_spi, tag_of_spi(index, sa.spi), NULL, sa)
         if is_set(sa.peer_lsi):
@@ -289,6 +298,27 @@ cdef class SaTables:
             self.release_out(sa)
         reclaim(&self.retired, &self.index.marks)
         return sa != NULL
+
+    def limit_out(self, spi, bytes local_hit, bytes peer_hit, octets) -> bool:
+        """Let an outbound SA send so many inner octets and no more; False when there is none.
+
+        Args:
+            octets: on top of what is left of earlier numbers; None lifts the limit, and the next
+                number starts from 0 again (RFC 8046 section 5.6).
+        """
+        check_octets("local HIT", local_hit, 16)
+        check_octets("peer HIT", peer_hit, 16)
+        cdef SaOut *sa = self.out_of_spi(spi, local_hit, peer_hit)
+        cdef uint64_t base
+        if sa == NULL:
+            return False
+        if octets is None:
+            store_u64(&sa.limited, 0, ATOMIC_RELEASE)
+            return True
+        base = load_u64(&sa.allowance if sa.limited else &sa.spent, ATOMIC_RELAXED)
+        store_u64(&sa.allowance, base + <uint64_t>octets, ATOMIC_RELAXED)
+        store_u64(&sa.limited, 1, ATOMIC_RELEASE)
+        return True
 
     def statistics(self) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
         """(direction, spi, packets, octets, sequence, last_used_ns, local HIT, peer HIT) of each.

@@ -203,6 +203,10 @@ cdef class DataPath:
         """Take an outbound SA away; name the HITs, because peers may choose equal SPIs."""
         return self.tables.remove_out(spi, local_hit, peer_hit)
 
+    def limit_out(self, spi, bytes local_hit, bytes peer_hit, octets) -> bool:
+        """Bound what an outbound SA may send; see `SaTables.limit_out`."""
+        return self.tables.limit_out(spi, local_hit, peer_hit, octets)
+
     def sa_statistics(self) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
         """See `SaTables.statistics`."""
         return self.tables.statistics()

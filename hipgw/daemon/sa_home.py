@@ -191,13 +191,8 @@ class SaHome:
         return True
 
     def limit(self, limit: LimitPath) -> None:
-        """Note that an SA should be limited; no backend of today can hold packets back.
-
-        What goes to an address that is not verified yet is then not bounded by credit, but by the
-        time that its verification takes.
-        """
-        if limit.credit_octets is not None:
-            self.counters["limit_not_applied"] += 1
+        """Bound what goes to an address that is not verified (RFC 8046 section 5.6)."""
+        self._backend.limit(limit.spi, limit.local, limit.peer, limit.credit_octets)
 
     def outbound_of(self, local: Hit, peer: Hit) -> SaRecord | None:
         """The current outbound SA of a pair."""

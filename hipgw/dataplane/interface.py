@@ -37,6 +37,12 @@ class Backend(Protocol):
         which SA is meant.
         """
 
+    def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
+        """Let an outbound SA send so many inner octets and no more; False when there is none.
+
+        A number adds to what is left of earlier ones; None lifts the limit (RFC 8046 5.6).
+        """
+
     def statistics(self) -> list[SaStatistics]:
         """Counters of each SA that is installed."""
 

@@ -50,6 +50,15 @@ class RecordingBackend:
                 return True
         return False
 
+    def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
+        """Record; whether that outbound SA is there."""
+        self.calls.append(("limit", spi, octets))
+        return any(
+            (sa.direction, sa.spi, sa.local_hit, sa.peer_hit)
+            == (Direction.OUT, spi, local_hit, peer_hit)
+            for sa in self.installed
+        )
+
     def statistics(self) -> list[SaStatistics]:
         """Zeros: nothing passes here."""
         return [

@@ -78,6 +78,10 @@ class UserBackend:
             peer_hit.packed if peer_hit else b"",
         )
 
+    def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
+        """See `Backend.limit`."""
+        return self.datapath.limit_out(spi, local_hit.packed, peer_hit.packed, octets)
+
     def statistics(self) -> list[SaStatistics]:
         """See `Backend.statistics`."""
         return [

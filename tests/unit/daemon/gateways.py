@@ -70,6 +70,7 @@ class RecordingBackend:
 
     def __init__(self) -> None:
         self.sas: dict[tuple[Direction, Spi], SecurityAssociation] = {}
+        self.limits: list[tuple[Spi, int | None]] = []
         self.packets = 0
 
     def install(self, sa: SecurityAssociation) -> None:
@@ -78,6 +79,11 @@ class RecordingBackend:
     def remove(self, direction: Direction, spi: Spi, **hits: Hit) -> bool:
         assert set(hits) == {"local_hit", "peer_hit"}
         return self.sas.pop((direction, spi), None) is not None
+
+    def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
+        assert local_hit != peer_hit
+        self.limits.append((spi, octets))
+        return (Direction.OUT, spi) in self.sas
 
     def statistics(self) -> list[SaStatistics]:
         return [
