@@ -1,1 +1,1 @@
-"""hipgw room: _fastpath."""
+"""The packet path in Cython: kernels, tables, rings and workers; imports nothing of hipgw."""

@@ -1,1 +1,1 @@
-"""hipgw room: dataplane."""
+"""Where security associations live: one interface, backends in user space and in memory."""

@@ -1,1 +1,1 @@
-"""hipgw room: drivers."""
+"""Descriptors of the data path: TUN device, UDP sockets, raw sockets, and their offloads."""

@@ -1,1 +1,0 @@
-"""hipgw room: store."""
