@@ -74,16 +74,19 @@ $(STAMPS)/debian: Makefile
 $(STAMPS)/debian-bench: Makefile $(STAMPS)/debian
 	$(call install_debian,$(DEBIAN_BENCH))
 
+# setuptools is bounded because of the editable mode below: a plain path, which costs an import
+# nothing; `hipgw status` would otherwise load a finder first.
 $(STAMPS)/venv: pyproject.toml | $(STAMPS)/debian
 	@echo "installing Python packages into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1'
+	@$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' 'setuptools>=77,<85' 'cython>=3.1'
 	@$(BIN)/python -m pip install -q --group dev 'netfilterqueue>=1.1'
 	@touch $@
 
 $(STAMPS)/extensions: $(STAMPS)/venv setup.py $(FASTPATH)
 	@echo "building the Cython extensions"
-	@$(BIN)/python -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e '.[nfq]'
+	@$(BIN)/python -m pip install -q --no-build-isolation --config-settings editable_mode=compat \
+		-e '.[nfq]' >$(STAMPS)/build.log 2>&1 || { cat $(STAMPS)/build.log; exit 1; }
 	@touch $@
 
 # A copy of the tree, so that the sanitised extensions never meet the fast ones.
