@@ -159,6 +159,8 @@ class EndpointConfig:
     associations_most: int = 100_000
     half_open_most: int = 256
     half_open_per_source: int = 16
+    solutions_most: int = 65_536
+    """Used puzzle solutions remembered of one R1 generation; then a new one begins."""
     r1_rate: float = 5000.0
     r1_burst: float = 5000.0
     r1_source_rate: float = 20.0

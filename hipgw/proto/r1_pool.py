@@ -76,10 +76,6 @@ class Generation:
         """Whether a proven I2 has used this solution up."""
         return solution.i[:12] + solution.j[:12] in self.used
 
-    def use(self, solution: Solution) -> None:
-        """Use a solution up; called for proven I2s only, so it grows with associations only."""
-        self.used.add(solution.i[:12] + solution.j[:12])
-
 
 class R1Pool:
     """Makes generations ahead of time and answers for the puzzles in them."""
@@ -113,6 +109,16 @@ class R1Pool:
                     MakeR1(identity, group, host_id, parameters),
                     partial(self._made, generation, (identity.hit, group)),
                 )
+
+    def is_spent(self, generation: Generation) -> bool:
+        """Whether so many solutions of it were used that it takes no more."""
+        return len(generation.used) >= self._core.config.solutions_most
+
+    def use(self, generation: Generation, solution: Solution, now: float) -> None:
+        """Use up the solution of a proven I2; the last one of a generation begins the next."""
+        generation.used.add(solution.i[:12] + solution.j[:12])
+        if self.is_spent(generation) and generation is self._generations[-1]:
+            self.renew(now)
 
     def on_addresses_changed(self, now: float) -> None:
         """Our locators stand in the R1s, if anywhere: make new ones."""

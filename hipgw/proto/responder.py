@@ -131,6 +131,8 @@ class Responder:
         if generation.is_used(solution):
             raise RefusedError("replayed")
         # From here on the sender has solved a puzzle and may be told what is wrong.
+        if self._pool.is_spent(generation):
+            raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if association is not None:
             self._check_state(association, solution)
         half_open, job = self._open(packet, generation, path, now)
@@ -289,6 +291,8 @@ class Responder:
             return result
         if half_open.generation.is_used(half_open.solution):
             return Refused("replayed")
+        if self._pool.is_spent(half_open.generation):
+            return Refused("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         association = self._core.find(identity.hit, half_open.peer)
         if association is None:
             return None if self._core.has_room() else Refused("busy")
@@ -307,7 +311,7 @@ class Responder:
     ) -> None:
         """Install both SAs, send the R2, and only then remove what it replaces (6.9, 4.4.4)."""
         core = self._core
-        half_open.generation.use(half_open.solution)
+        self._pool.use(half_open.generation, half_open.solution, now)
         association = core.find(identity.hit, half_open.peer)
         if association is not None and association.state is State.E_FAILED:
             core.end(association, Trigger.HOLD_OVER, now)  # the peer is alive: no need to wait

@@ -200,3 +200,30 @@ def test_timer_heap_is_a_sorted_dictionary(
     assert sorted(taken) == sorted(key for key, deadline in model.items() if deadline <= now)
     assert [model[key] for key in taken] == sorted(model[key] for key in taken)
     assert len(timers) == len(model) - len(taken)
+
+
+def test_used_solutions_are_bounded_by_new_generations() -> None:
+    """One authentic peer that begins again and again makes new R1s, not an endless memory."""
+    network = Network()
+    config = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), solutions_most=3)
+    one, other = network.node(config=FAST), network.node(config=config)
+    for _ in range(10):
+        exchange(one, other)
+        one.endpoint.close_association(other.hit, network.now)
+        network.run(3.0)
+    pool = other.endpoint._pool
+    assert all(len(generation.used) <= 3 for generation in pool._generations)
+    assert len(pool._generations) <= 3
+    assert other.endpoint.activity["r1_generations"] >= 4
+
+
+def test_a_spent_generation_takes_no_more_solutions() -> None:
+    network = Network()
+    config = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), solutions_most=1)
+    one, other = network.node(config=FAST), network.node(config=config)
+    generation = other.endpoint._pool._generations[-1]
+    generation.used.add(b"another's")
+    one.want(other)
+    network.run(0.2)
+    assert other.dropped().get("busy", 0) >= 1
+    assert len(generation.used) == 1
