@@ -14,7 +14,7 @@ from hipgw._fastpath import worker
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
-from hipgw.proto import Compute, JobId, MoveSa, State
+from hipgw.proto import Compute, JobId, LimitPath, MoveSa, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, SecurityAssociation, Spi
 from hipgw.values import Path as IPath
 from tests.unit.daemon.gateways import (
@@ -309,6 +309,19 @@ def test_a_moved_sa_keeps_its_keys_and_spi(tmp_path: Path) -> None:
         assert {record.path for record in a.sas.records()} == {elsewhere}
         assert all(a.sas.is_current(record) for record in a.sas.records())
         assert set(a.backend.sas) == set(before)
+
+    tell(tmp_path, story)
+
+
+def test_a_limit_reaches_the_data_plane_and_its_end_too(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        a.traffic.on_no_sa(ipv6_packet(a.hit, b.hit, b""), ())
+        await settled(a, b)
+        (spi,) = [spi for direction, spi in a.backend.sas if direction is Direction.OUT]
+        a.backend.limits.clear()
+        for credit in (1200, 0, None):
+            a.sas.limit(LimitPath(spi, a.hit, b.hit, credit))
+        assert a.backend.limits == [(spi, 1200), (spi, 0), (spi, None)]
 
     tell(tmp_path, story)
 
