@@ -2,16 +2,19 @@
 
 docs/drops.md   every named drop counter, from the two reason tables
 docs/states.md  the state machine, from the transition table
+docs/conformance.md  RFC clause, module, test, from docs/conformance.toml
 """
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Final
 
 from hipgw._fastpath.reasons import REASONS
 from hipgw.proto.states import TRANSITIONS, State
 from hipgw.values.reasons import CONTROL_REASONS
+from hipgw.wire import ParameterType
 
 HERE: Final = Path(__file__).parent
 NOTE: Final = "<!-- Written by `make docs`; do not edit. -->\n"
@@ -48,7 +51,36 @@ def states_page() -> str:
     return "\n".join(parts) + "\n"
 
 
-PAGES: Final = {"drops.md": drops_page, "states.md": states_page}
+def conformance_page() -> str:
+    """Every clause with its modules and tests; every parameter type with what becomes of it."""
+    table = tomllib.loads((HERE / "conformance.toml").read_text())
+    parts = [NOTE, "# Conformance\n"]
+    parts.append(
+        "What the RFCs ask, where the code does it, and which tests would notice if it did not.\n"
+        "The rows are in `conformance.toml`; a test checks that every module and test exists.\n"
+    )
+    parts.append("## Clauses\n\n| RFC | what it asks | module | tests |\n|---|---|---|---|")
+    for clause, text, modules, tests in table["clauses"]:
+        places = ", ".join(f"`{module}`" for module in modules)
+        parts.append(f"| {clause} | {text} | {places} | {_tests(tests)} |")
+    parts.append("\n## Parameters\n\n| type | the engine | tests |\n|---|---|---|")
+    acted_on = {name: (text, tests) for name, text, tests in table["parameters"]}
+    idle = ("does not act on it", ["engine/test_every_parameter.py"])
+    for kind in ParameterType:
+        text, tests = acted_on.get(kind.name, idle)
+        parts.append(f"| {kind.name} ({int(kind)}) | {text} | {_tests(tests)} |")
+    return "\n".join(parts) + "\n"
+
+
+def _tests(names: list[str]) -> str:
+    return "<br>".join(f"`{name}`" for name in names)
+
+
+PAGES: Final = {
+    "drops.md": drops_page,
+    "states.md": states_page,
+    "conformance.md": conformance_page,
+}
 
 
 def main() -> None:

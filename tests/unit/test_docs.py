@@ -20,6 +20,6 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["drops.md", "states.md"])
+@pytest.mark.parametrize("name", ["drops.md", "states.md", "conformance.md"])
 def test_page_is_current(name: str) -> None:
     assert (DOCS / name).read_text() == generator().PAGES[name](), "run `make docs`"
