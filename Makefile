@@ -9,6 +9,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What a fresh Debian lacks: to build, to run the demo, and to test.
 DEBIAN := gcc libc6-dev python3-dev python3-venv libssl3 libnetfilter-queue-dev pkg-config \
 	iproute2 iputils-ping iptables iperf3 tcpdump tshark netcat-openbsd openssl procps mandoc
+ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
+DEBIAN += libipsec-mb1
+endif
 DEBIAN_BENCH := wireguard-go wireguard-tools
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)

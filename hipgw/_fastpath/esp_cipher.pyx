@@ -12,6 +12,9 @@ a random key from a random counter, both drawn when the SA is keyed; 3DES takes 
 receiver does the same: IV | ciphertext goes through the running chain, the IV's block comes out as
 noise that nobody reads.
 
+GCM has two backends with the same octets on the wire: libcrypto, and intel-ipsec-mb where it is
+installed, whose direct call does without EVP's several calls a packet (ipsec_mb.pyx chooses).
+
 CCM verifies only with the last octet of ciphertext, so libcrypto decrypts in place and clears the
 payload again when the tag is wrong; it also leaves an entry in the thread's OpenSSL error queue, a
 ring of 16 that libcrypto allocates from.
@@ -21,14 +24,22 @@ One-packet functions take SPI..ICV at `p`; the caller has checked `length` again
 """
 
 from libc.stdint cimport uint16_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+from posix.stdlib cimport posix_memalign
 
+from hipgw._fastpath.c.ipsec_mb cimport (
+    GCM_CONTEXT_OCTETS,
+    GCM_KEY_DATA_ALIGN,
+    GCM_KEY_DATA_OCTETS,
+)
 from hipgw._fastpath.c.libcrypto cimport (
     EVP_CTRL_AEAD_GET_TAG,
     EVP_CTRL_AEAD_SET_IVLEN,
     EVP_CTRL_AEAD_SET_TAG,
 )
 from hipgw._fastpath.esp_mac cimport MAC_MOST_OCTETS, cmac, hmac, key_cmac, key_hmac, mac_wipe
+from hipgw._fastpath.ipsec_mb cimport current_gcm
 from hipgw._fastpath.libcrypto cimport Hash, crypto
 from hipgw._fastpath.sa cimport (
     SUITE_AES128_CBC_SHA1,
@@ -53,6 +64,7 @@ cdef enum:
     COUNTER_IV = 8                  # of GCM, CCM and GMAC
     GCM_SALT = 4
     GCM_NONCE = GCM_SALT + COUNTER_IV
+    GCM_TAG = 16
     CCM_SALT = 3
     CCM_NONCE = CCM_SALT + COUNTER_IV
 
@@ -133,6 +145,17 @@ cdef const void *cbc_of(int suite) noexcept nogil:
 
 # --- keys -------------------------------------------------------------------------------------
 
+cdef bint key_direct_gcm(EspCipher *e, const uint8_t *key) noexcept nogil:
+    """For the kernel of intel-ipsec-mb that is chosen now; the salt as in `key_gcm`."""
+    memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
+    if posix_memalign(&e.gcm_key, GCM_KEY_DATA_ALIGN, GCM_KEY_DATA_OCTETS) != 0:
+        e.gcm_key = NULL
+        return False
+    e.gcm = current_gcm()
+    e.gcm.pre(key, e.gcm_key)
+    return True
+
+
 cdef bint key_gcm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
     """The salt is the tail of the key (RFC 4106 section 8.1, RFC 4543 section 5.4)."""
     memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
@@ -188,7 +211,7 @@ cdef bint key_suite(
         EspCipher *e, const uint8_t *enc_key, const uint8_t *auth_key, bint seal) noexcept nogil:
     """Key by suite and shape; the lengths of the keys are right."""
     if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
-        return key_gcm(e, enc_key, seal)
+        return key_gcm(e, enc_key, seal) if current_gcm() == NULL else key_direct_gcm(e, enc_key)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
         return key_ccm(e, enc_key, seal)
     if e.suite == SUITE_AES_GMAC:
@@ -225,22 +248,55 @@ cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil:
     """Free and clear; EVP_CIPHER_CTX_free clears its key schedule and accepts NULL."""
     crypto.cipher_free(e.cipher)
     crypto.cipher_free(e.iv_cipher)
+    if e.gcm_key != NULL:
+        crypto.cleanse(e.gcm_key, GCM_KEY_DATA_OCTETS)
+        free(e.gcm_key)
     mac_wipe(e)
     crypto.cleanse(e, sizeof(EspCipher))
 
 
 # --- one packet: GCM and GMAC -----------------------------------------------------------------
 
-cdef inline bint gcm_start(const EspCipher *e, const uint8_t *p) noexcept nogil:
-    """Nonce salt | IV, then SPI | sequence as additional data (RFC 4106 sections 4, 5)."""
-    cdef uint8_t nonce[GCM_NONCE]
-    cdef int done
+cdef inline void gcm_nonce(const EspCipher *e, const uint8_t *p, uint8_t *nonce) noexcept nogil:
+    """Salt, then the IV field (RFC 4106 section 4)."""
     memcpy(nonce, e.salt, GCM_SALT)
     memcpy(nonce + GCM_SALT, p + ESP_HEADER, COUNTER_IV)
+
+
+cdef inline bint gcm_start(const EspCipher *e, const uint8_t *p) noexcept nogil:
+    """Nonce, then SPI | sequence as additional data (RFC 4106 sections 4, 5)."""
+    cdef uint8_t nonce[GCM_NONCE]
+    cdef int done
+    gcm_nonce(e, p, nonce)
     return (
         crypto.cipher_init(e.cipher, NULL, NULL, NULL, nonce, -1) == 1
         and crypto.cipher_update(e.cipher, NULL, &done, p, ESP_HEADER) == 1
     )
+
+
+cdef inline bint seal_direct_gcm(
+        const EspCipher *e, const uint8_t *p, uint8_t *body, int n) noexcept nogil:
+    """n octets at `body` of the packet at `p`, and the tag behind them."""
+    cdef uint8_t context[GCM_CONTEXT_OCTETS]
+    cdef uint8_t nonce[GCM_NONCE]
+    gcm_nonce(e, p, nonce)
+    e.gcm.seal(e.gcm_key, context, body, body, n, nonce, p, ESP_HEADER, body + n,
+               e.shape.icv_octets)
+    return True
+
+
+cdef inline bint open_direct_gcm(
+        const EspCipher *e, const uint8_t *p, uint8_t *body, int n) noexcept nogil:
+    """The reverse; a wrong tag leaves n octets of nothing behind."""
+    cdef uint8_t context[GCM_CONTEXT_OCTETS]
+    cdef uint8_t nonce[GCM_NONCE]
+    cdef uint8_t tag[GCM_TAG]
+    gcm_nonce(e, p, nonce)
+    e.gcm.open(e.gcm_key, context, body, body, n, nonce, p, ESP_HEADER, tag, GCM_TAG)
+    if crypto.memcmp(tag, body + n, e.shape.icv_octets) == 0:
+        return True
+    memset(body, 0, n)
+    return False
 
 
 cdef inline bint seal_gcm(
@@ -346,6 +402,8 @@ cdef bint seal_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept 
     cdef uint32_t covered = length - e.shape.icv_octets
     cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV        # where there is a counter IV
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
+    if e.gcm != NULL:
+        return seal_direct_gcm(e, p, body, n)
     if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
         return gcm_start(e, p) and seal_gcm(e, body, body, n)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
@@ -360,6 +418,8 @@ cdef bint open_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept 
     cdef uint32_t covered = length - e.shape.icv_octets
     cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
+    if e.gcm != NULL:
+        return open_direct_gcm(e, p, body, n)
     if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
         return gcm_start(e, p) and open_gcm(e, body, body, n)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:

@@ -6,6 +6,8 @@ reads them without locks (aligned 64-bit loads).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from hipgw._fastpath.ipsec_mb cimport GcmKernel
+
 cdef enum:
     REPLAY_WORDS = 32           # 64-bit words; protects (32 - 1) * 64 = 1984 sequence numbers
 
@@ -39,6 +41,8 @@ cdef struct SuiteShape:
 
 cdef struct EspCipher:
     # Keyed state of one SA; made and wiped by esp_cipher.pyx only.
+    const GcmKernel *gcm                # GCM by intel-ipsec-mb, or NULL: libcrypto
+    void *gcm_key                       # its key data, aligned, or NULL
     void *cipher                        # EVP_CIPHER_CTX *, keyed
     void *iv_cipher                     # EVP_CIPHER_CTX * that makes CBC IVs, or NULL
     void *mac_inner                     # HMAC after its inner block, or CMAC's subkeys, or NULL

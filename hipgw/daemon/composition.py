@@ -43,6 +43,7 @@ from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
 from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
 from hipgw.daemon.workers import Workers
+from hipgw.dataplane.ciphers import choose_gcm
 from hipgw.dataplane.user import UserBackend
 from hipgw.errors import ConfigError
 from hipgw.policy import interface_mtus
@@ -145,6 +146,7 @@ class Daemon:
             tun_offload=config.offload.tun,
             udp_offload=config.offload.udp,
         )
+        ciphers = choose_gcm(config.offload.crypto)
         self._drop_privileges()
         lsis = LsiRegistry(
             config.network.lsi_prefix,
@@ -161,6 +163,7 @@ class Daemon:
             lsi_mtu_octets,
             started_s,
             devices.offloads,
+            ciphers,
         )
         gateway = self._assemble(facts, identities, resolver, lsis, devices)
         self._gateway = gateway

@@ -21,6 +21,7 @@ from hipgw.daemon.strict_toml import (
     required,
     unknown_message,
 )
+from hipgw.dataplane.ciphers import CipherBackend
 from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
 from hipgw.values import (
@@ -38,6 +39,7 @@ USER_NAME: Final = read.matching(read.HOST_NAME, "a user or group name", may_be_
 SUITES_MOST: Final = 6
 """RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
 OFFLOADS: Final = {switch.value: switch for switch in Offload}
+CIPHER_BACKENDS: Final = {backend.value: backend for backend in CipherBackend}
 PORT: Final = read.whole_number(1, 65535)
 
 
@@ -91,6 +93,7 @@ class OffloadOptions:
 
     tun: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
     udp: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
+    crypto: CipherBackend = option(CipherBackend.AUTO, read.one_of(CIPHER_BACKENDS))
 
 
 @dataclass(frozen=True, slots=True)

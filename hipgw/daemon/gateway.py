@@ -18,6 +18,7 @@ from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
     Closed,
@@ -53,6 +54,8 @@ class HostFacts:
     started_s: float
     """Monotonic seconds."""
     offloads: Offloads = NOTHING_ON
+    ciphers: CipherChoice | None = None
+    """None where no data path was made."""
 
     @property
     def hits(self) -> tuple[Hit, ...]:

@@ -18,6 +18,7 @@ from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.traffic_totals import Carried, SaKey, WayKey
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
+from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics
@@ -314,9 +315,22 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         remedy="report the traceback in the daemon's log",
     )
     checks.append(_offload_check(facts.offloads, gateway.data_counters()))
+    if facts.ciphers is not None:
+        add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks
+
+
+def _ciphers(choice: CipherChoice) -> str:
+    """Which library carries AES-GCM and how the others did."""
+    timed = [
+        f"{one.library}{f' {one.variant}' if one.variant else ''} "
+        + (f"{one.gbit_s:.0f} Gbit/s" if one.gbit_s else "failed its self-test")
+        for one in (choice.chosen, *(c for c in choice.candidates if c != choice.chosen))
+    ]
+    reason = f" ({choice.reason})" if choice.reason else ""
+    return f"{choice.suite.name.replace('_', '-')}: {', '.join(timed)}{reason}"
 
 
 def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str, str]:

@@ -1,0 +1,13 @@
+"""AES-128-GCM of intel-ipsec-mb, where the library is installed; see ipsec_mb.pyx."""
+
+from hipgw._fastpath.c.ipsec_mb cimport GcmCrypt, GcmPre
+
+cdef struct GcmKernel:
+    # One instruction set's functions; key data of one kernel means nothing to another.
+    GcmPre pre
+    GcmCrypt seal
+    GcmCrypt open
+
+# The kernel for SAs that are keyed from now on, or NULL: libcrypto. What it points to stays for the
+# life of the process.
+cdef const GcmKernel *current_gcm() noexcept nogil

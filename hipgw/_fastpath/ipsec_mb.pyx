@@ -1,0 +1,102 @@
+"""Opens intel-ipsec-mb at import where it is installed, and looks up its GCM of single buffers.
+
+The library is optional and never closed. Its own choice of code asks for more of a CPU than the
+code needs (VAES behind GFNI), so each instruction set that it exports and this CPU has is a variant
+of its own, and who calls `use` decides: by a self-test and a timing (hipgw.dataplane).
+"""
+
+from hipgw._fastpath.c.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlopen, dlsym
+from hipgw._fastpath.c.ipsec_mb cimport (
+    GcmCrypt,
+    GcmPre,
+    ImbVersion,
+    hipgw_has_aes,
+    hipgw_has_avx2,
+    hipgw_has_avx512,
+    hipgw_has_vaes,
+)
+
+_LIBRARIES = ("libIPSec_MB.so.2", "libIPSec_MB.so.1")
+
+cdef enum:
+    VARIANT_MOST = 4
+
+cdef GcmKernel kernels[VARIANT_MOST]
+cdef const GcmKernel *chosen = NULL
+_variants = {}                      # name: index into kernels
+_state = {"version": "", "variant": ""}
+
+
+cdef const GcmKernel *current_gcm() noexcept nogil:
+    return chosen
+
+
+def _names_for_this_cpu() -> tuple[str, ...]:
+    """Suffixes of the library's functions whose instructions this CPU has, the newest first."""
+    cdef bint aes = hipgw_has_aes()
+    cdef bint wide = aes and hipgw_has_avx512()
+    return tuple(
+        name
+        for name, usable in (
+            ("vaes_avx512", wide and hipgw_has_vaes()),
+            ("vaes_avx2", aes and hipgw_has_avx2() and hipgw_has_vaes()),
+            ("avx_gen4", aes and hipgw_has_avx2()),
+            ("sse", aes),
+        )
+        if usable
+    )
+
+
+cdef bint _look_up(void *library, str name, GcmKernel *kernel) except -1:
+    """Whether the library has the three functions of a variant."""
+    kernel.pre = <GcmPre>dlsym(library, f"aes_gcm_pre_128_{name}".encode())
+    kernel.seal = <GcmCrypt>dlsym(library, f"aes_gcm_enc_128_{name}".encode())
+    kernel.open = <GcmCrypt>dlsym(library, f"aes_gcm_dec_128_{name}".encode())
+    return kernel.pre != NULL and kernel.seal != NULL and kernel.open != NULL
+
+
+cdef int _open() except -1:
+    cdef void *library = NULL
+    cdef void *says
+    for file in _LIBRARIES:
+        library = dlopen(file.encode(), RTLD_NOW | RTLD_LOCAL)
+        if library != NULL:
+            break
+    if library == NULL:
+        return 0
+    says = dlsym(library, b"imb_get_version_str")
+    _state["version"] = "of unknown version" if says == NULL else (<ImbVersion>says)().decode()
+    for name in _names_for_this_cpu():
+        if _look_up(library, name, &kernels[len(_variants)]):
+            _variants[name] = len(_variants)
+    return 0
+
+
+def version() -> str:
+    """What the library says it is, for example "1.3.0"; empty where it is not installed."""
+    return _state["version"]
+
+
+def variants() -> tuple[str, ...]:
+    """Instruction sets that the library and this CPU share, the newest first."""
+    return tuple(_variants)
+
+
+def variant() -> str:
+    """The one that SAs are keyed for now; empty: libcrypto."""
+    return _state["variant"]
+
+
+def use(str variant not None) -> None:
+    """Key SAs for a variant from now on, or for libcrypto when it is empty.
+
+    SAs that are keyed already keep theirs. Raises ValueError for a name not in `variants()`.
+    """
+    global chosen
+    if variant and variant not in _variants:
+        raise ValueError(f"intel-ipsec-mb: no variant {variant!r}, only {', '.join(_variants)}")
+    chosen = &kernels[<Py_ssize_t>_variants[variant]] if variant else NULL
+    _state["variant"] = variant
+
+
+_open()
