@@ -24,12 +24,16 @@ from hipgw.proto.events import (
     Event,
     Failed,
     HandedOver,
+    IdentityGone,
     NotifyReceived,
+    PeerFound,
+    PeerNotFound,
     Rekeyed,
     Role,
 )
 from hipgw.proto.jobs import Job
 from hipgw.proto.locators import LocalAddress, LocatorState, LocatorView, Origin
+from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 
 __all__ = [
@@ -45,6 +49,8 @@ __all__ = [
     "Failed",
     "HandedOver",
     "HeartbeatView",
+    "IdentityGone",
+    "IdentityTraits",
     "InstallSa",
     "Job",
     "JobId",
@@ -55,6 +61,8 @@ __all__ = [
     "MoveSa",
     "NotifyReceived",
     "Origin",
+    "PeerFound",
+    "PeerNotFound",
     "Rekeyed",
     "RemoveSa",
     "Role",

@@ -14,7 +14,17 @@ from hipgw.proto.rekey_jobs import DerivedSas, Material
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 from hipgw.proto.update_state import Reply, Updates
 from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
-from hipgw.wire import EspInfo, HostId, LocatorRecord
+from hipgw.wire import EspInfo, HipPacket, HostId, LocatorRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldR1:
+    """An authentic R1 that waits a moment for a better one."""
+
+    packet: HipPacket
+    path: Path
+    received_s: float
+    identity: HostIdentity
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +43,9 @@ class Initiation:
     r1_counter: int | None = None
     """Largest counter of a verified R1."""
     r1_jobs: int = 0
+    unanswered: set[Path] = field(default_factory=set)
+    """Of several first I1s: where no R1 has come from yet."""
+    held: HeldR1 | None = None
     answering: int = 0
     """Serial of the R1 that is being answered; a later one supersedes it."""
     is_answering: bool = False
@@ -187,6 +200,8 @@ class Association:
     spi_out: Spi | None = None
     peer_identity: HostIdentity | None = None
     peer_host_id: HostId | None = field(default=None, repr=False)
+    peer_is_anonymous: bool = False
+    """Whether the peer's R1 or I2 had the A bit: its HI is in no directory, and is not stored."""
     established_s: float | None = None
     updates: Updates = field(default_factory=Updates)
     esp: EspState = field(default_factory=EspState)
@@ -224,6 +239,7 @@ class Association:
         self.path, self.role = path, role
         self.initiation = self.acceptance = self.keying = self.closing = None
         self.peer_identity = self.peer_host_id = self.established_s = None
+        self.peer_is_anonymous = False
         self.updates, self.esp, self.reach = Updates(), EspState(), Reach()
         self.verifying = set()
         self.retransmissions = 0
@@ -248,6 +264,7 @@ class Association:
             peer_algorithm=None if identity is None else identity.algorithm,
             peer_di_type=0 if host_id is None else host_id.di_type,
             peer_di=b"" if host_id is None else host_id.di,
+            peer_is_anonymous=self.peer_is_anonymous,
             since_s=self.since_s,
             established_s=self.established_s,
             last_heard_s=self.last_heard_s,

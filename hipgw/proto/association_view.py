@@ -54,6 +54,8 @@ class AssociationView:
     last_heard_s: float
     retransmissions: int
     """I1s, I2s, R2s, UPDATEs and CLOSEs that were sent again."""
+    peer_is_anonymous: bool = False
+    """Whether the peer says that its identity is in no directory (A bit)."""
     locators: tuple[LocatorView, ...] = ()
     """Of the peer."""
     announced: tuple[Address, ...] = ()

@@ -20,6 +20,8 @@ _POSITIVE: Final = (
     "locator_lifetime_s",
     "verify_tries",
     "verifications_most",
+    "opportunistic_most",
+    "opportunistic_r1_most",
     "shotgun_paths_most",
 )
 _NOT_NEGATIVE: Final = (
@@ -30,6 +32,7 @@ _NOT_NEGATIVE: Final = (
     "sa_hold_s",
     "recheck_s",
     "heartbeat_s",
+    "r1_wait_most_s",
     "shotgun_pace_s",
 )
 
@@ -66,6 +69,16 @@ class EndpointConfig:
     """Whether a peer may have an association with us; asked after a solved puzzle."""
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
+    accept_anonymous: bool = True
+    """Whether a peer may be anonymous: an Initiator, or a Responder that we asked for by address
+    (RFC 7401 sections 5.1.2, 6.8)."""
+    opportunistic_most: int = 64
+    """I1s to the NULL HIT that may wait for R1s at the same time."""
+    opportunistic_r1_most: int = 4
+    """R1s that are verified for one of those: anyone may send one."""
+    r1_wait_most_s: float = 0.1
+    """How long, at most, a first R1 waits for a better one after I1s to several addresses
+    (RFC 7401 sections 6.6.1, 6.8); otherwise for twice its own round trip; 0 never waits."""
     domain_identifier_type: int = 0
     """DI type of our HOST_IDs: 0 none, 1 FQDN in wire form, 2 NAI (RFC 7401 section 5.2.9)."""
     domain_identifier: bytes = b""

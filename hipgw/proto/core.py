@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity
@@ -11,10 +12,11 @@ from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
 from hipgw.proto.effects import Compute, Effect, JobId, SendDatagram
-from hipgw.proto.events import Closed, Established, Event, Failed
+from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone
 from hipgw.proto.jobs import Job
 from hipgw.proto.limits import FailureMemory, SourceLimiter
 from hipgw.proto.locators import LocalAddress
+from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.sa_ledger import SaLedger
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.timers import TimerHeap
@@ -22,6 +24,7 @@ from hipgw.values import Encapsulation, Hit, Path
 from hipgw.values.reasons import CONTROL_REASONS
 from hipgw.wire import PacketType, with_checksum
 
+NO_TRAITS: Final[Mapping[Hit, IdentityTraits]] = MappingProxyType({})
 JobEnd = Callable[[object, float], None]
 """Takes the result of a job and the time it came back."""
 
@@ -39,6 +42,7 @@ class TimerKind(Enum):
     HEARTBEAT = "is the peer still there"
     RECHECK = "try a better path again"
     PACE = "next copy of a packet on another path"
+    R1_WAIT = "answer the best R1 of those that came"
 
 
 TimerKey = tuple[Association | None, TimerKind]
@@ -53,11 +57,19 @@ class Core:
         config: EndpointConfig,
         randomness: Callable[[int], bytes],
         now: float,
+        traits: Mapping[Hit, IdentityTraits] = NO_TRAITS,
     ) -> None:
         if not identities:
             raise LocalProtocolError("an endpoint needs at least one host identity")
         self.identities: Final = {identity.hit: identity for identity in identities}
         self.config: Final = config
+        self.answers_opportunistic = config.answer_opportunistic
+        """Whether an I1 to the NULL HIT gets an R1; the operator may change it."""
+        self._traits: Final = dict(traits)
+        self._usual_traits: Final = IdentityTraits(
+            di_type=config.domain_identifier_type, di=config.domain_identifier
+        )
+        self._retired: Final[set[Hit]] = set()
         self.randomness: Final = randomness
         self.associations: Final[dict[tuple[Hit, Hit], Association]] = {}
         self.timers: Final[TimerHeap[TimerKey]] = TimerHeap()
@@ -85,6 +97,39 @@ class Core:
         self._jobs: Final[dict[JobId, JobEnd]] = {}
         self._job_serial = 0
         self._serial = 0
+
+    # --- our identities ---
+
+    def traits_of(self, hit: Hit) -> IdentityTraits:
+        """How one of our identities shows itself."""
+        return self._traits.get(hit, self._usual_traits)
+
+    def offered(self) -> list[PrivateHostIdentity]:
+        """Identities for new associations, the default one first; not those on their way out."""
+        return [one for hit, one in self.identities.items() if hit not in self._retired]
+
+    def is_retired(self, hit: Hit) -> bool:
+        """Whether an identity of ours is on its way out."""
+        return hit in self._retired
+
+    def add_identity(self, identity: PrivateHostIdentity, traits: IdentityTraits | None) -> None:
+        """One more identity, or one on its way out that stays."""
+        self._retired.discard(identity.hit)
+        self.identities[identity.hit] = identity
+        if traits is not None:
+            self._traits[identity.hit] = traits
+
+    def retire_identity(self, hit: Hit) -> None:
+        """Offer an identity no more; it goes with its last association."""
+        self._retired.add(hit)
+        self._drop_retired(hit)
+
+    def _drop_retired(self, hit: Hit) -> None:
+        if hit in self._retired and not any(local == hit for local, _ in self.associations):
+            self._retired.discard(hit)
+            self._traits.pop(hit, None)
+            del self.identities[hit]
+            self.events.append(IdentityGone(hit))
 
     # --- accounting ---
 
@@ -152,7 +197,7 @@ class Core:
                 best = association
         if best is not None:
             return best.local, best
-        return next(iter(self.identities.values())), None
+        return self.offered()[0], None
 
     def has_room(self) -> bool:
         """Whether one more association is below the ceiling."""
@@ -164,9 +209,11 @@ class Core:
 
     def change_local(self, association: Association, local: PrivateHostIdentity) -> None:
         """Go on under another identity of ours."""
-        del self.associations[association.local.hit, association.peer]
+        before = association.local.hit
+        del self.associations[before, association.peer]
         association.local = local
         self.add(association)
+        self._drop_retired(before)
 
     def discard(self, association: Association) -> None:
         """Forget an association that has become UNASSOCIATED, SAs and timers included."""
@@ -178,6 +225,7 @@ class Core:
         pair = association.local.hit, association.peer
         if self.associations.get(pair) is association:
             del self.associations[pair]
+            self._drop_retired(association.local.hit)
 
     # --- timers and moves that several parts share ---
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity
@@ -13,19 +13,21 @@ from hipgw.proto.authentic import Authenticator
 from hipgw.proto.closing import Closer
 from hipgw.proto.concluder import Concluder
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.core import NO_TRAITS, Core, TimerKind
 from hipgw.proto.effects import Effect, JobId
 from hipgw.proto.events import Event, Failed, Role
 from hipgw.proto.initiator import Initiator
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.notifying import Notifier
+from hipgw.proto.opportunistic import Opportunist
+from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.upkeep import Upkeep
-from hipgw.values import Direction, Hit, HitSuite, Path, Spi
+from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
 from hipgw.wire import HIP_VERSION, PacketType
 
 _SUITES: Final = frozenset(int(suite) for suite in HitSuite)
@@ -45,6 +47,7 @@ class Endpoint:
         config: EndpointConfig,
         randomness: Callable[[int], bytes],
         now: float,
+        traits: Mapping[Hit, IdentityTraits] = NO_TRAITS,
     ) -> None:
         """Make an endpoint and ask for its first R1s.
 
@@ -53,11 +56,13 @@ class Endpoint:
             config: what the operator decided.
             randomness: gives that many unpredictable octets.
             now: monotonic seconds.
+            traits: of those identities whose domain identifier is not that of the configuration,
+                or that are anonymous, by HIT.
 
         Raises:
             LocalProtocolError: no identity.
         """
-        core = Core(identities, config, randomness, now)
+        core = Core(identities, config, randomness, now, traits)
         self._core: Final = core
         self._pool: Final = R1Pool(core, now)
         self._notifier: Final = Notifier(core)
@@ -65,6 +70,7 @@ class Endpoint:
         shotgun = Shotgun(core)
         responder = Responder(core, self._pool, self._notifier, now)
         self._initiator: Final = Initiator(core, self._notifier, shotgun)
+        self._opportunist: Final = Opportunist(core, self._initiator)
         self._closer: Final = Closer(core, authenticator)
         self._upkeep: Final = Upkeep(
             core,
@@ -80,7 +86,7 @@ class Endpoint:
             responder,
             {
                 PacketType.I1: responder.on_i1,
-                PacketType.R1: self._initiator.on_r1,
+                PacketType.R1: self._opportunist.on_r1,
                 PacketType.I2: responder.on_i2,
                 PacketType.R2: Concluder(core).on_r2,
                 PacketType.UPDATE: self._upkeep.updater.on_update,
@@ -127,6 +133,8 @@ class Endpoint:
                 association.state is State.CLOSED and association.initiation is not None
             ):
                 return
+        elif core.is_retired(identity.hit):
+            raise LocalProtocolError(f"{identity.hit} is on its way out: choose another identity")
         if not paths:
             raise LocalProtocolError(f"no path to {peer}: give at least one address")
         refusal = self._reason_not_to(peer, association)
@@ -162,6 +170,64 @@ class Endpoint:
             self._core.end(association, Trigger.CLOSE_REQUESTED, now)
         else:
             self._core.fail(association, Trigger.CLOSE_REQUESTED, "operator", now)
+
+    # --- entry points: opportunistic mode, identities ---
+
+    def want_peer_at(
+        self,
+        paths: Sequence[Path],
+        now: float,
+        *,
+        local: Hit | None = None,
+        expected: Hit | None = None,
+    ) -> None:
+        """Ask who is at an address, and make an association with whoever it is (section 4.1.8).
+
+        `PeerFound` or `PeerNotFound` tells; after the first, `Established` or `Failed`.
+
+        Args:
+            paths: ways to one address.
+            now: monotonic seconds.
+            local: which of our identities; None for the first.
+            expected: the HIT that the address showed before: another one is refused.
+
+        Raises:
+            LocalProtocolError: `local` is not ours, no path, or paths to several addresses.
+        """
+        core = self._core
+        if local is not None and (local not in core.identities or core.is_retired(local)):
+            raise LocalProtocolError(f"{local} is not a HIT of this host")
+        identity = core.offered()[0] if local is None else core.identities[local]
+        self._opportunist.seek(identity, paths, expected, now)
+
+    def forget_peer_at(self, address: Address, *, local: Hit | None = None) -> None:
+        """Wait no longer for who is at an address; harmless when nobody waits."""
+        hit = self._core.offered()[0].hit if local is None else local
+        self._opportunist.give_up(hit, address)
+
+    def answer_opportunistic(self, *, is_on: bool) -> None:
+        """Whether an I1 to the NULL HIT gets an R1 from now on."""
+        self._core.answers_opportunistic = is_on
+
+    def add_identity(
+        self, identity: PrivateHostIdentity, now: float, traits: IdentityTraits | None = None
+    ) -> None:
+        """One more identity of this host; it answers I1s as soon as its R1s are signed."""
+        self._core.add_identity(identity, traits)
+        self._pool.renew(now)
+
+    def retire_identity(self, hit: Hit) -> None:
+        """Offer an identity no more; `IdentityGone` follows when its last association has ended.
+
+        Raises:
+            LocalProtocolError: it is not ours, or the only one.
+        """
+        core = self._core
+        if hit not in core.identities or core.is_retired(hit):
+            raise LocalProtocolError(f"{hit} is not a HIT of this host")
+        if len(core.offered()) == 1:
+            raise LocalProtocolError(f"{hit} is the only identity of this host: add another first")
+        core.retire_identity(hit)
 
     # --- entry points: what the data plane has seen ---
 
@@ -292,6 +358,8 @@ class Endpoint:
                 self._on_retry(association, now)
             elif kind is TimerKind.LIFE:
                 self._on_life(association, now)
+            elif kind is TimerKind.R1_WAIT:
+                self._initiator.on_r1_wait_over(association, now)
             else:
                 self._upkeep.on_timer(association, kind, now)
 
@@ -336,13 +404,15 @@ class Endpoint:
 
     @property
     def identities(self) -> tuple[Hit, ...]:
-        """HITs of our identities, the default one first."""
+        """HITs of our identities, the default one first; with those on their way out."""
         return tuple(self._core.identities)
 
     # --- deadlines ---
 
     def _on_retry(self, association: Association, now: float) -> None:
-        if association.state is State.CLOSING:
+        if association.peer.is_null:
+            self._opportunist.on_retry(association, now)
+        elif association.state is State.CLOSING:
             self._closer.on_retry(association, now)
         else:
             self._initiator.on_retry(association, now)

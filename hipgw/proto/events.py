@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, Path, Spi
+from hipgw.values import NULL_HIT, DhGroup, EspSuite, HipCipher, Hit, Path, Spi
 
 
 class Role(Enum):
@@ -98,4 +98,54 @@ class HandedOver:
     reason: str
 
 
-Event = Established | Closed | Failed | NotifyReceived | Rekeyed | HandedOver
+@dataclass(frozen=True, slots=True)
+class PeerFound:
+    """An authentic R1 answered an I1 to the NULL HIT: this is who is at that address.
+
+    What becomes of the base exchange is told by `Established` or `Failed` of the same pair.
+    """
+
+    local: Hit
+    peer: Hit
+    path: Path
+    is_anonymous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNotFound:
+    """An I1 to the NULL HIT led to nobody that we may speak to.
+
+    `reason` is "no_answer", "operator", "peer_changed" (somebody else is there than was expected),
+    "anonymous", "policy", or another name of `CONTROL_REASONS`.
+    """
+
+    local: Hit
+    peer: Hit
+    """Who answered; the NULL HIT if nobody authentic did."""
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityGone:
+    """An identity of ours that was retired has lost its last association."""
+
+    local: Hit
+
+    @property
+    def peer(self) -> Hit:
+        """Nobody."""
+        return NULL_HIT
+
+
+Event = (
+    Established
+    | Closed
+    | Failed
+    | NotifyReceived
+    | Rekeyed
+    | HandedOver
+    | PeerFound
+    | PeerNotFound
+    | IdentityGone
+)

@@ -13,20 +13,22 @@ from typing import Final
 
 from hipgw.crypto import HostIdentity
 from hipgw.proto.announcing import exchange_locators
-from hipgw.proto.association import Association, Initiation
-from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.association import Association, HeldR1, Initiation
+from hipgw.proto.core import Core, JobEnd, TimerKind
 from hipgw.proto.events import Role
 from hipgw.proto.initiator_jobs import AnsweredR1, AnswerR1, PuzzleUnsolved, VerifyR1
 from hipgw.proto.jobs import Proposal, hit_matches
 from hipgw.proto.locators import listed
 from hipgw.proto.negotiation import UnacceptableError, proposal_from_r1
 from hipgw.proto.notifying import Notifier
-from hipgw.proto.packets import build_i1, host_id_of
+from hipgw.proto.packets import build_i1
+from hipgw.proto.r1_choice import R1Choice
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State, Trigger
 from hipgw.values import RHASH_OCTETS, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
+    CONTROL_ANONYMOUS,
     DhGroupList,
     DiffieHellman,
     EchoRequestSigned,
@@ -121,6 +123,7 @@ class Initiator:
     def __init__(self, core: Core, notifier: Notifier, shotgun: Shotgun) -> None:
         self._core: Final = core
         self._shotgun: Final = shotgun
+        self._choice: Final = R1Choice(core)
         self._notifier: Final = notifier
 
     # --- I1 ---
@@ -155,11 +158,14 @@ class Initiator:
         if config.shotgun:
             self._shoot_i1(association, initiation, now)
         else:
-            for path in initiation.paths[: config.i1_paths_most]:
+            paths = initiation.paths[: config.i1_paths_most]
+            self._choice.begin(initiation, paths)
+            for path in paths:
                 self._core.transmit(initiation.i1, path)
-        self._arm_retry(association, initiation, now)
+        self.arm_retry(association, initiation, now)
 
-    def _arm_retry(self, association: Association, initiation: Initiation, now: float) -> None:
+    def arm_retry(self, association: Association, initiation: Initiation, now: float) -> None:
+        """Wait for the answer to the present I1 or I2."""
         core, config = self._core, self._core.config
         delay_s = core.jitter(initiation.delay_s)
         if config.shotgun and not initiation.i2:  # counted from the last copy
@@ -182,11 +188,12 @@ class Initiator:
         elif config.shotgun:
             self._shoot_i1(association, initiation, now)
         else:
+            initiation.unanswered.clear()
             path = initiation.paths[initiation.tries % len(initiation.paths)]
             core.transmit(initiation.i1, path)
         initiation.tries += 1
         initiation.delay_s = min(2 * initiation.delay_s, config.retry_most_s)
-        self._arm_retry(association, initiation, now)
+        self.arm_retry(association, initiation, now)
 
     # --- R1 ---
 
@@ -202,29 +209,43 @@ class Initiator:
         initiation = association.initiation
         if initiation is None or not association.allows(Trigger.R1_VALID):
             raise RefusedError("state_unexpected")
+        self._choice.note(initiation, path)
         r1 = ReceivedR1(association, initiation, packet, path, now)
-        self._check_counter(r1)
+        try:
+            self._check_counter(r1)
+            self.examine(r1, partial(self._on_r1_verified, r1))
+        finally:
+            self._end_wait(association, initiation, now)
+
+    def examine(self, r1: ReceivedR1, then: JobEnd) -> None:
+        """Check what is cheap, then have the signature verified; `then` gets the verdict.
+
+        Raises:
+            RefusedError, WireError: the R1 goes no further.
+        """
+        packet, initiation = r1.packet, r1.initiation
         for kind in R1_NEEDS:
             packet.require(kind)
-        if len(packet.require(Puzzle).i) != RHASH_OCTETS[HitSuite(association.peer.suite)]:
+        if len(packet.require(Puzzle).i) != RHASH_OCTETS[HitSuite(packet.sender.suite)]:
             raise RefusedError("hip_malformed")
         host_id = packet.require(HostId)
-        if not hit_matches(host_id, association.peer):
+        if not hit_matches(host_id, packet.sender):
             raise RefusedError("hit_mismatch")
         if initiation.r1_jobs >= R1_JOBS_MOST:
             raise RefusedError("busy")
         initiation.r1_jobs += 1
         signature = packet.require(HipSignature2)
-        self._core.compute(
-            VerifyR1(association.peer, host_id, packet.octets, signature),
-            partial(self._on_r1_verified, r1),
-        )
+        self._core.compute(VerifyR1(packet.sender, host_id, packet.octets, signature), then)
 
     @staticmethod
     def _check_counter(r1: ReceivedR1) -> None:
         """Counters never go back; once an R1 is being answered only a larger one counts (6.8)."""
         known = r1.initiation.r1_counter
-        committed = r1.initiation.is_answering or r1.association.state is State.I2_SENT
+        committed = (
+            r1.initiation.is_answering
+            or r1.initiation.held is not None
+            or r1.association.state is State.I2_SENT
+        )
         if known is not None and (r1.counter < known or (committed and r1.counter == known)):
             raise RefusedError("r1_counter_old")
 
@@ -232,13 +253,18 @@ class Initiator:
         r1.initiation.r1_jobs -= 1
         if not isinstance(result, HostIdentity):
             self._core.drop(result.reason if isinstance(result, Refused) else "busy")
+            self._end_wait(r1.association, r1.initiation, now)
             return
         if not r1.is_wanted:
             self._core.drop("state_unexpected")
             return
+        self.take(r1, result, now)
+
+    def take(self, r1: ReceivedR1, identity: HostIdentity, now: float) -> None:
+        """Answer an authentic R1, unless a better one may come or there is something against it."""
         try:
             self._check_counter(r1)
-            self._use_r1(r1, result, now)
+            self._use_r1(r1, identity, now)
         except UnacceptableError as error:
             self._abandon(r1, error.refused, now)
         except RefusedError as error:
@@ -261,6 +287,11 @@ class Initiator:
         if r1.packet.require(Puzzle).k > core.config.puzzle_k_most:
             raise RefusedError("puzzle_too_hard")
         initiation.r1_counter = r1.counter
+        if self._choice.is_to_wait(initiation):
+            held = HeldR1(r1.packet, r1.path, r1.received_s, identity)
+            self._choice.hold(association, initiation, held, now)
+            return
+        self._choice.end(association, initiation)
         initiation.answering = core.next_serial()
         initiation.is_answering = True
         self._shotgun.hold_fire(association, initiation.i1)
@@ -268,6 +299,21 @@ class Initiator:
             core.cancel_timers(association, (TimerKind.RETRY,))
         spi_in, path = core.sas.reserve_spi(), self._path_of_i2(r1)
         self._answer(VerifiedR1(r1, initiation.answering, identity, proposal, spi_in, path))
+
+    def on_r1_wait_over(self, association: Association, now: float) -> None:
+        """No better R1 has come: answer the one that is held."""
+        initiation = association.initiation
+        held = None if initiation is None else initiation.held
+        if initiation is None or held is None:
+            return
+        self._choice.end(association, initiation)
+        r1 = ReceivedR1(association, initiation, held.packet, held.path, held.received_s)
+        if r1.is_wanted:
+            self.take(r1, held.identity, now)
+
+    def _end_wait(self, association: Association, initiation: Initiation, now: float) -> None:
+        if association.initiation is initiation and self._choice.is_over(initiation):
+            self.on_r1_wait_over(association, now)
 
     def _path_of_i2(self, r1: ReceivedR1) -> Path:
         """Where the I2 goes: to the preferred locator of the R1, if it names one (8047 4.2.8)."""
@@ -287,10 +333,12 @@ class Initiator:
         """The Responder cannot verify our suite: begin again as another of us (Table 3)."""
         core, association, initiation = self._core, r1.association, r1.initiation
         initiation.tried.add(association.local.public.suite)
-        for identity in core.identities.values():
+        is_anonymous = core.traits_of(association.local.hit).is_anonymous
+        for identity in core.offered():
             suite = identity.public.suite
             if (
                 suite in suites
+                and core.traits_of(identity.hit).is_anonymous == is_anonymous
                 and suite not in initiation.tried
                 and core.find(identity.hit, association.peer) is None
                 and association.allows(Trigger.R1_OTHER_SUITE)
@@ -310,6 +358,7 @@ class Initiator:
         core, config = self._core, self._core.config
         packet, association = verified.r1.packet, verified.r1.association
         echo = packet.get(EchoRequestSigned)
+        traits = core.traits_of(association.local.hit)
         job = AnswerR1(
             association.local,
             association.peer,
@@ -320,10 +369,11 @@ class Initiator:
             packet.get(R1Counter),
             None if echo is None else echo.data,
             tuple(request.data for request in packet.all(EchoRequestUnsigned)),
-            host_id_of(association.local, config.domain_identifier_type, config.domain_identifier),
+            traits.host_id(association.local),
             verified.spi_in,
             core.randomness(IV_OCTETS),
             exchange_locators(core, verified.path, verified.spi_in),
+            traits.controls,
         )
         core.compute(job, partial(self._on_answered, verified))
 
@@ -348,7 +398,7 @@ class Initiator:
         core.drop(reason)
         r1.initiation.is_answering = False
         if r1.association.state is not State.I2_SENT:
-            self._arm_retry(r1.association, r1.initiation, now)
+            self.arm_retry(r1.association, r1.initiation, now)
 
     def _send_i2(self, verified: VerifiedR1, answered: AnsweredR1, now: float) -> None:
         """Install the inbound SA, then send the I2 that names it (RFC 7402 section 6.4)."""
@@ -368,6 +418,7 @@ class Initiator:
         association.keying = answered.keying
         association.peer_identity = verified.identity
         association.peer_host_id = packet.require(HostId)
+        association.peer_is_anonymous = bool(packet.controls & CONTROL_ANONYMOUS)
         association.verifying = set()
         host_id = find_tlv(packet.octets, ParameterType.HOST_ID)
         if host_id is not None:
@@ -381,4 +432,4 @@ class Initiator:
         core.transmit(answered.octets, association.path)
         for direction, spi in replaced:
             core.sas.remove(association, direction, spi)
-        self._arm_retry(association, initiation, now)
+        self.arm_retry(association, initiation, now)

@@ -98,6 +98,7 @@ class AnswerR1:
     spi_in: Spi
     iv: bytes = field(repr=False)
     locators: tuple[LocatorSet, ...] = ()
+    controls: int = 0
 
     def run(self) -> AnsweredR1 | PuzzleUnsolved | Refused:
         """Puzzle, DH, KEYMAT, encrypt, MAC, signature."""
@@ -147,7 +148,9 @@ class AnswerR1:
             parameters.append(self.r1_counter)  # verbatim, reserved field included (5.2.3)
         if self.echo_signed is not None:
             parameters.append(EchoResponseSigned(self.echo_signed))
-        octets = build_packet(PacketType.I2, self.local.hit, self.peer, parameters)
+        octets = build_packet(
+            PacketType.I2, self.local.hit, self.peer, parameters, controls=self.controls
+        )
         octets = with_mac(octets, proposal.suite, keys.mac_out)
         return with_unsigned_echoes(with_signature(octets, self.local), self.echoes_unsigned)
 

@@ -37,11 +37,16 @@ ESP_FORMAT = int(ParameterType.ESP_TRANSFORM)
 
 
 def build_packet(
-    packet_type: PacketType, sender: Hit, receiver: Hit, parameters: Iterable[Parameter]
+    packet_type: PacketType,
+    sender: Hit,
+    receiver: Hit,
+    parameters: Iterable[Parameter],
+    *,
+    controls: int = 0,
 ) -> bytes:
     """Emit a packet with `parameters` sorted by type, as the wire wants them (section 5.2.1)."""
     in_order = tuple(sorted(parameters, key=lambda parameter: parameter.wire_type))
-    return emit_packet(HipPacket(packet_type, sender, receiver, in_order))
+    return emit_packet(HipPacket(packet_type, sender, receiver, in_order, controls=controls))
 
 
 def build_i1(sender: Hit, receiver: Hit, groups: Sequence[int]) -> bytes:

@@ -18,7 +18,7 @@ from hipgw.crypto import rhash
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.effects import StoreR1Counter
-from hipgw.proto.packets import esp_offer, host_id_of
+from hipgw.proto.packets import esp_offer
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder_jobs import MadeR1, MakeR1
 from hipgw.values import RHASH_OCTETS, DhGroup, Hit, HitSuite, Path
@@ -102,11 +102,11 @@ class R1Pool:
         core.note("r1_generations")
         core.timers.set((None, TimerKind.R1), now + config.r1_period_s)
         for identity in core.identities.values():
-            host_id = host_id_of(identity, config.domain_identifier_type, config.domain_identifier)
+            traits = core.traits_of(identity.hit)
             parameters = self._parameters(generation, identity.public.suite)
             for group in config.dh_groups:
                 core.compute(
-                    MakeR1(identity, group, host_id, parameters),
+                    MakeR1(identity, group, traits.host_id(identity), parameters, traits.controls),
                     partial(self._made, generation, (identity.hit, group)),
                 )
 

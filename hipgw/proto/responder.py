@@ -27,6 +27,7 @@ from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.proto.states import State, Trigger
 from hipgw.values import Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
+    CONTROL_ANONYMOUS,
     DhGroupList,
     Encrypted,
     EspInfo,
@@ -54,6 +55,8 @@ class HalfOpen:
     received_s: float
     locators: tuple[LocatorRecord, ...] = ()
     """LOCATOR_SET of the I2."""
+    is_anonymous: bool = False
+    """Whether the I2 has the A bit."""
 
 
 class Responder:
@@ -101,16 +104,24 @@ class Responder:
 
     def _identity_for(self, packet: HipPacket) -> PrivateHostIdentity:
         """Who answers: the receiver, or in opportunistic mode one of the Initiator's suite."""
-        identities = self._core.identities
+        core = self._core
         if not packet.receiver.is_null:
-            return identities[packet.receiver]
-        if not self._core.config.answer_opportunistic:
+            if core.is_retired(packet.receiver):
+                raise RefusedError("hit_not_ours")
+            return core.identities[packet.receiver]
+        if not core.answers_opportunistic:
             raise RefusedError("hit_not_ours")
-        for wanted in (packet.sender.suite, HitSuite.RSA_DSA_SHA256):
-            for identity in identities.values():
+        return self._identity_for_anyone(packet.sender.suite)
+
+    def _identity_for_anyone(self, suite: int) -> PrivateHostIdentity:
+        """Of the Initiator's suite, or else suite 1 (section 4.1.8); public ones before others."""
+        core = self._core
+        offered = sorted(core.offered(), key=lambda one: core.traits_of(one.hit).is_anonymous)
+        for wanted in (suite, HitSuite.RSA_DSA_SHA256):
+            for identity in offered:
                 if identity.public.suite == wanted:
                     return identity
-        return next(iter(identities.values()))
+        return offered[0]
 
     # --- I2 ---
 
@@ -156,6 +167,9 @@ class Responder:
             raise RefusedError("policy", NotifyType.BLOCKED_BY_POLICY)
         if packet.sender.suite not in config.hit_suites:
             raise RefusedError("hit_suite")  # silent (section 6.9 step 2)
+        is_anonymous = bool(packet.controls & CONTROL_ANONYMOUS)
+        if is_anonymous and not config.accept_anonymous:
+            raise RefusedError("anonymous", NotifyType.BLOCKED_BY_POLICY)
         suite = identity.public.suite
         proposal = proposal_from_i2(packet, config, suite)
         made = generation.r1s.get((identity.hit, proposal.dh_group))
@@ -176,6 +190,7 @@ class Responder:
             spi_out,
             now,
             tuple(record for one in packet.all(LocatorSet) for record in one.locators),
+            is_anonymous,
         )
         return half_open, AcceptI2(
             identity,
@@ -289,6 +304,8 @@ class Responder:
     ) -> Refused | None:
         if isinstance(result, Refused):
             return result
+        if identity.hit not in self._core.identities:
+            return Refused("hit_not_ours")
         if half_open.generation.is_used(half_open.solution):
             return Refused("replayed")
         if self._pool.is_spent(half_open.generation):
@@ -326,6 +343,7 @@ class Responder:
         association.keying = accepted.keying
         association.peer_identity = accepted.identity
         association.peer_host_id = accepted.host_id
+        association.peer_is_anonymous = half_open.is_anonymous
         association.agreed_r1 = self._pool.serial_of(half_open.solution)
         association.acceptance = Acceptance(
             half_open.solution.i,

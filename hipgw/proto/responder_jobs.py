@@ -53,6 +53,7 @@ class MakeR1:
     host_id: HostId
     parameters: tuple[Parameter, ...]
     """All but DIFFIE_HELLMAN, HOST_ID and the signature."""
+    controls: int = 0
 
     def run(self) -> MadeR1 | Refused:
         """Draw the Diffie-Hellman key and sign."""
@@ -62,7 +63,9 @@ class MakeR1:
             return Refused("dh_group")
         public = DiffieHellman(int(self.group), dh.public)
         parameters = (*self.parameters, public, self.host_id)
-        octets = build_packet(PacketType.R1, self.identity.hit, NULL_HIT, parameters)
+        octets = build_packet(
+            PacketType.R1, self.identity.hit, NULL_HIT, parameters, controls=self.controls
+        )
         return MadeR1(with_signature_2(octets, self.identity), dh, emit_parameter(self.host_id))
 
 

@@ -47,6 +47,8 @@ CONTROL_REASONS: Final = {
     "update_rate": "UPDATE above the rate at which those of one peer are worked on",
     "replayed": "UPDATE or I2 already seen",
     "policy": "refused by configuration",
+    "anonymous": "peer with an anonymous Host Identity, while the configuration takes none",
+    "peer_changed": "R1 of another host than the one known at that address",
     "notify_received": "NOTIFY: counted and shown, never acted upon (section 6.13)",
 }
 """Reason name -> one-line meaning, for packets that the control plane drops."""

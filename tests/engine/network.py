@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from ipaddress import ip_address
@@ -27,6 +27,7 @@ from hipgw.proto import (
     Event,
     Failed,
     HandedOver,
+    IdentityTraits,
     InstallSa,
     LimitPath,
     LocalAddress,
@@ -266,6 +267,7 @@ class Network:
         *identities: PrivateHostIdentity,
         config: EndpointConfig | None = None,
         addresses: Sequence[str] = (),
+        traits: Mapping[Hit, IdentityTraits] | None = None,
     ) -> Node:
         """A new host, by default with a key of its own and addresses of both families."""
         number = len(self.nodes) + 1
@@ -274,7 +276,9 @@ class Network:
         node = Node(
             f"n{number}",
             self,
-            Endpoint(keys, config or EndpointConfig(), self.random.randbytes, self.now),
+            Endpoint(
+                keys, config or EndpointConfig(), self.random.randbytes, self.now, traits or {}
+            ),
             [ip_address(text) for text in places],
             keys,
         )
