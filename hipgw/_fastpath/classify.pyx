@@ -1,6 +1,6 @@
 """Which SA carries a packet, if any.
 
-Outbound: destination HIT with source HIT, or destination LSI, names the SA.  A HIT or LSI without
+Outbound: destination HIT with source HIT, or destination LSI with source LSI, names the SA.  A HIT or LSI without
 one is for the control plane, which may start a base exchange; anything else is dropped by name.
 Inbound: the SPI names the SA, whatever address it came to (RFC 7402 section 3.3.1).  Over UDP four
 zero octets mark HIP control, and one octet 0xff is a keepalive (RFC 3948 section 2).
@@ -78,6 +78,7 @@ cdef SaOut *classify_ipv6(const uint8_t *p, PacketDesc *d, SaIndex *index) noexc
 
 cdef SaOut *classify_ipv4(const uint8_t *p, PacketDesc *d, SaIndex *index) noexcept nogil:
     """The SA of an inner IPv4 packet, or NULL with the verdict set."""
+    cdef const uint8_t *source = p + 12
     cdef const uint8_t *destination = p + 16
     cdef SaOut *sa
     cdef uint32_t address
@@ -89,8 +90,10 @@ cdef SaOut *classify_ipv4(const uint8_t *p, PacketDesc *d, SaIndex *index) noexc
         drop(d, R_MULTICAST)
     elif destination[0] != 1:           # LSIs: 1.0.0.0/8
         drop(d, R_NOT_HIP_DESTINATION)
+    elif source[0] != 1:
+        drop(d, R_SOURCE_NOT_OURS)
     else:
-        sa = find_out_by_lsi(index, destination)
+        sa = find_out_by_lsi(index, source, destination)
         if sa != NULL:
             d.family = 4
             return sa
@@ -124,7 +127,7 @@ cdef Py_ssize_t classify_outbound_batch(
             found = classify_ipv6(p, &desc[i], index)
         elif version == 4:
             if (version_before == 4 and desc[i].length >= IPV4_HEADER
-                    and memcmp(before + 16, p + 16, 4) == 0):
+                    and memcmp(before + 12, p + 12, 8) == 0):
                 desc[i].family = 4
                 desc[i].sa_index = sas - 1
                 stay += 1

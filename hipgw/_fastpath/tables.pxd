@@ -23,7 +23,7 @@ cdef struct SaIndex:
     HashKey key
     Table *in_by_spi            # SaIn, inbound SPI
     Table *out_by_pair          # SaOut, local HIT and peer HIT: the current one of the pair
-    Table *out_by_lsi           # SaOut, peer LSI
+    Table *out_by_lsi           # SaOut, local LSI and peer LSI
     Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
     Marks marks                 # of the two workers
 
@@ -41,9 +41,11 @@ cdef inline uint64_t tag_of_pair(
     return hash_words(&index.key, words, 4)
 
 
-cdef inline uint64_t tag_of_lsi(const SaIndex *index, const uint8_t *lsi) noexcept nogil:
-    cdef uint64_t word = 0
-    memcpy(&word, lsi, 4)
+cdef inline uint64_t tag_of_lsis(
+        const SaIndex *index, const uint8_t *local_lsi, const uint8_t *peer_lsi) noexcept nogil:
+    cdef uint64_t word
+    memcpy(&word, local_lsi, 4)
+    memcpy(<uint8_t *>&word + 4, peer_lsi, 4)
     return hash_words(&index.key, &word, 1)
 
 
@@ -81,9 +83,10 @@ cdef inline SaOut *find_out(
         i = (i + 1) & table.mask
 
 
-cdef inline SaOut *find_out_by_lsi(SaIndex *index, const uint8_t *lsi) noexcept nogil:
-    """The outbound SA towards a peer's LSI (4 octets), or NULL."""
-    cdef uint64_t tag = tag_of_lsi(index, lsi)
+cdef inline SaOut *find_out_by_lsi(
+        SaIndex *index, const uint8_t *local_lsi, const uint8_t *peer_lsi) noexcept nogil:
+    """The outbound SA between two LSIs (4 octets each), or NULL."""
+    cdef uint64_t tag = tag_of_lsis(index, local_lsi, peer_lsi)
     cdef Table *table = <Table *>load_pointer(<void **>&index.out_by_lsi, ATOMIC_ACQUIRE)
     cdef uint64_t i = tag & table.mask
     cdef void *sa
@@ -92,7 +95,8 @@ cdef inline SaOut *find_out_by_lsi(SaIndex *index, const uint8_t *lsi) noexcept 
         if sa == NULL:
             return NULL
         if (sa != <void *>TOMBSTONE and load_u64(&table.buckets[i].tag, ATOMIC_RELAXED) == tag
-                and memcmp((<SaOut *>sa).peer_lsi, lsi, 4) == 0):
+                and memcmp((<SaOut *>sa).peer_lsi, peer_lsi, 4) == 0
+                and memcmp((<SaOut *>sa).local_lsi, local_lsi, 4) == 0):
             return <SaOut *>sa
         i = (i + 1) & table.mask
 

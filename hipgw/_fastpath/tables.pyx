@@ -257,8 +257,8 @@ cdef class SaTables:
         table_put(index.out_by_spi, tag_of_spi(index, sa.spi), NULL, sa)
         if is_set(sa.peer_lsi):
             table_put(
-                index.out_by_lsi, tag_of_lsi(index, sa.peer_lsi),
-                find_out_by_lsi(index, sa.peer_lsi), sa)
+                index.out_by_lsi, tag_of_lsis(index, sa.local_lsi, sa.peer_lsi),
+                find_out_by_lsi(index, sa.local_lsi, sa.peer_lsi), sa)
         table_put(index.out_by_pair, tag_of_pair(index, sa.local_hit, sa.peer_hit), old, sa)
         if old != NULL:
             self.release_out(old)
@@ -269,7 +269,7 @@ cdef class SaTables:
         cdef SaIndex *index = self.index
         table_take_out(index.out_by_pair, tag_of_pair(index, sa.local_hit, sa.peer_hit), sa)
         if is_set(sa.peer_lsi):
-            table_take_out(index.out_by_lsi, tag_of_lsi(index, sa.peer_lsi), sa)
+            table_take_out(index.out_by_lsi, tag_of_lsis(index, sa.local_lsi, sa.peer_lsi), sa)
         table_take_out(index.out_by_spi, tag_of_spi(index, sa.spi), sa)
         retire(&self.retired, &index.marks, &(<OutRecord *>sa).end, sa, free_out)
 
@@ -370,10 +370,11 @@ cdef class SaTables:
         cdef SaOut *sa = find_out(self.index, local_hit, peer_hit)
         return None if sa == NULL else sa.spi
 
-    def out_spi_by_lsi(self, bytes peer_lsi) -> int | None:
-        """SPI of the outbound SA towards an LSI."""
-        check_octets("LSI", peer_lsi, 4)
-        cdef SaOut *sa = find_out_by_lsi(self.index, peer_lsi)
+    def out_spi_by_lsi(self, bytes local_lsi, bytes peer_lsi) -> int | None:
+        """SPI of the outbound SA between two LSIs."""
+        check_octets("local LSI", local_lsi, 4)
+        check_octets("peer LSI", peer_lsi, 4)
+        cdef SaOut *sa = find_out_by_lsi(self.index, local_lsi, peer_lsi)
         return None if sa == NULL else sa.spi
 
     # ---- the inside

@@ -65,7 +65,9 @@ def test_installed_sas_have_statistics_until_removed(backend: UserBackend) -> No
     assert rows[Direction.OUT].spi == OUT.spi
     assert (rows[Direction.OUT].local_hit, rows[Direction.OUT].peer_hit) == (LOCAL, PEER)
     assert rows[Direction.IN].last_used_s is None
-    assert backend.datapath.tables.out_spi_by_lsi(bytes([1, 0, 0, 2])) == OUT.spi
+    assert (
+        backend.datapath.tables.out_spi_by_lsi(bytes([1, 0, 0, 1]), bytes([1, 0, 0, 2])) == OUT.spi
+    )
     assert backend.remove(Direction.IN, IN.spi)
     assert backend.remove(Direction.OUT, OUT.spi)
     assert not backend.remove(Direction.OUT, OUT.spi)

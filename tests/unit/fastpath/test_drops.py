@@ -55,7 +55,7 @@ OUTBOUND = {
         "not_hip_destination",
     ),
     "source no HIT": (ipv6(b"", source=FE80), "source_not_ours"),
-    "source another LSI": (ipv4(bytes(8), 1, source=bytes([1, 0, 0, 9])), "source_not_ours"),
+    "source no LSI": (ipv4(bytes(8), 1, source=bytes([10, 0, 0, 9])), "source_not_ours"),
 }
 
 

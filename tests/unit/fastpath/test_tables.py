@@ -99,7 +99,9 @@ class TablesMachine(RuleBasedStateMachine):
                 assert self.tables.out_spi(local, peer) == expected
         for lsi in LSIS[1:]:
             pair = self.by_lsi.get(lsi)
-            assert self.tables.out_spi_by_lsi(lsi) == (self.outbound[pair][0] if pair else None)
+            assert self.tables.out_spi_by_lsi(LSIS[1], lsi) == (
+                self.outbound[pair][0] if pair else None
+            )
         for spi in range(256, 301):
             assert self.tables.has_in(spi) == (spi in self.inbound)
         rows = self.tables.statistics()
@@ -197,3 +199,28 @@ def test_names_of_the_wrong_length_are_refused() -> None:
             source_port=0,
             destination_port=0,
         )
+
+
+def test_two_local_lsis_towards_one_peer_have_an_sa_each() -> None:
+    """Two identities of one host: which of them speaks is told by the source LSI."""
+    tables = SaTables()
+    for number, local_lsi in enumerate(LSIS[1:3]):
+        tables.install_out(
+            300 + number,
+            GCM,
+            ENCRYPTION_KEY,
+            b"",
+            HITS[number],
+            HITS[5],
+            local_lsi,
+            LSIS[4],
+            family=4,
+            source=bytes(4),
+            destination=b"\x7f\0\0\1",
+            udp=True,
+            source_port=10500,
+            destination_port=10500,
+        )
+    assert [tables.out_spi_by_lsi(local, LSIS[4]) for local in LSIS[1:4]] == [300, 301, None]
+    assert tables.remove_out(300, HITS[0], HITS[5])
+    assert [tables.out_spi_by_lsi(local, LSIS[4]) for local in LSIS[1:4]] == [None, 301, None]
