@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from hipgw.errors import HostError
 from hipgw.netlink.addresses import set_addresses
-from hipgw.netlink.routes import replace_interface_route
+from hipgw.netlink.routes import replace_interface_route, set_host_routes
 from hipgw.netlink.rtnetlink import link_index, message_attributes, with_rtnetlink
-from hipgw.values import Hit, Lsi
+from hipgw.values import Address, Hit, Lsi
 
 HIT_PREFIXES: Final = ("2001:20::/28", "2001:10::/28")
 """Where HITs live: ORCHIDv2 (RFC 7343 section 2) and the ORCHID of HIPv1 (RFC 4843)."""
@@ -42,6 +42,7 @@ def configure_interface(
     mtu: int,
     lsi_prefix: str = "1.0.0.0/8",
     lsi_mtu: int | None = None,
+    sources: Sequence[tuple[Address, Address]] = (),
 ) -> None:
     """Bring the HIP interface up with exactly these HITs and LSIs, and the routes to all others.
 
@@ -57,6 +58,8 @@ def configure_interface(
         lsi_prefix: where LSIs live.
         lsi_mtu: octets for the LSI route where it differs from `mtu`.  Path MTU discovery may
             still lower it.
+        sources: HITs and LSIs of peers, each with the own HIT or LSI that is its source address
+            where an application does not choose one.
 
     Raises:
         HostError: no such interface, not root, or a value the kernel refuses.
@@ -81,6 +84,7 @@ def configure_interface(
                 replace_interface_route(socket, index, network, source=own_hits[0])
         if own_lsis:
             replace_interface_route(socket, index, lsi_network, source=own_lsis[0], mtu=lsi_mtu)
+        set_host_routes(socket, index, dict(sources), lsi_mtu)
 
     with_rtnetlink(f"set up interface {name}", task)
 

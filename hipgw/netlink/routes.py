@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket as sockets
+from collections.abc import Mapping
 from typing import Any, Final
 
 from hipgw.netlink.rtnetlink import (
@@ -19,6 +20,9 @@ UNREACHABLE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno
 blackhole."""
 
 RT_SCOPE_LINK: Final = 253
+RT_TABLE_MAIN: Final = 254
+RTPROT_STATIC: Final = 4
+"""Who made a route: what pyroute2 says of its own; the kernel's own have 2."""
 
 
 def source_for(destination: Address) -> Address | None:
@@ -86,6 +90,35 @@ def replace_interface_route(
     if mtu is not None:
         request["metrics"] = {"mtu": mtu}
     socket.route("replace", **request)
+
+
+def set_host_routes(
+    socket: Any, index: int, sources: Mapping[Address, Address], mtu4: int | None
+) -> None:
+    """Give an interface exactly these routes to single addresses.
+
+    Args:
+        socket: rtnetlink.
+        index: of the interface.
+        sources: destination -> source address.
+        mtu4: of the IPv4 routes; None as the link.
+    """
+    for family in (sockets.AF_INET, sockets.AF_INET6):
+        for message in socket.get_routes(family=family, table=RT_TABLE_MAIN, oif=index):
+            attributes = message_attributes(message)
+            text = attributes.get("RTA_DST")
+            if text is None or message["proto"] != RTPROT_STATIC:
+                continue
+            destination = ipaddress.ip_address(str(text))
+            is_host = message["dst_len"] == destination.max_prefixlen
+            if is_host and destination not in sources:
+                scope = {"scope": RT_SCOPE_LINK} if destination.version == 4 else {}
+                socket.route("del", family=family, dst=str(destination), oif=index, **scope)
+    for destination, source in sources.items():
+        mtu = mtu4 if destination.version == 4 else None
+        replace_interface_route(
+            socket, index, ipaddress.ip_network(destination), source=source, mtu=mtu
+        )
 
 
 def _family(address: Address) -> int:
