@@ -12,7 +12,7 @@ from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
 from hipgw.proto.effects import Compute, Effect, JobId, SendDatagram
-from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone
+from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone, PeerIsAnonymous
 from hipgw.proto.jobs import Job
 from hipgw.proto.limits import FailureMemory, SourceLimiter
 from hipgw.proto.locators import LocalAddress
@@ -198,6 +198,12 @@ class Core:
         if best is not None:
             return best.local, best
         return self.offered()[0], None
+
+    def note_anonymity(self, association: Association, *, is_anonymous: bool) -> None:
+        """Keep whether the peer's R1 or I2 had the A bit, and tell if so."""
+        association.peer_is_anonymous = is_anonymous
+        if is_anonymous:
+            self.events.append(PeerIsAnonymous(association.local.hit, association.peer))
 
     def has_room(self) -> bool:
         """Whether one more association is below the ceiling."""

@@ -127,6 +127,14 @@ class PeerNotFound:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerIsAnonymous:
+    """A peer, of whom an authentic R1 or I2 is there, wants its HI not stored (section 5.1.2)."""
+
+    local: Hit
+    peer: Hit
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityGone:
     """An identity of ours that was retired has lost its last association."""
 
@@ -147,5 +155,6 @@ Event = (
     | HandedOver
     | PeerFound
     | PeerNotFound
+    | PeerIsAnonymous
     | IdentityGone
 )

@@ -418,7 +418,7 @@ class Initiator:
         association.keying = answered.keying
         association.peer_identity = verified.identity
         association.peer_host_id = packet.require(HostId)
-        association.peer_is_anonymous = bool(packet.controls & CONTROL_ANONYMOUS)
+        core.note_anonymity(association, is_anonymous=bool(packet.controls & CONTROL_ANONYMOUS))
         association.verifying = set()
         host_id = find_tlv(packet.octets, ParameterType.HOST_ID)
         if host_id is not None:

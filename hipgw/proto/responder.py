@@ -343,7 +343,7 @@ class Responder:
         association.keying = accepted.keying
         association.peer_identity = accepted.identity
         association.peer_host_id = accepted.host_id
-        association.peer_is_anonymous = half_open.is_anonymous
+        core.note_anonymity(association, is_anonymous=half_open.is_anonymous)
         association.agreed_r1 = self._pool.serial_of(half_open.solution)
         association.acceptance = Acceptance(
             half_open.solution.i,
