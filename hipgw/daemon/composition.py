@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -32,9 +33,12 @@ from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
-from hipgw.daemon.keys import NamedIdentity, load_identities
+from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog, set_level
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.opportunity import Opportunity
+from hipgw.daemon.own_identities import OwnIdentities, start_identities
+from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.readiness import notify
 from hipgw.daemon.sa_home import SaHome
@@ -49,7 +53,7 @@ from hipgw.errors import ConfigError
 from hipgw.policy import interface_mtus
 from hipgw.proto import Endpoint, State
 from hipgw.resolve import HostsFiles, Resolver
-from hipgw.values import Encapsulation
+from hipgw.values import Address, Encapsulation
 
 MTU_LOOK_UPS: Final = 256
 """Peers whose path is looked at for the MTU; each takes some microseconds."""
@@ -132,7 +136,7 @@ class Daemon:
         if lock.acquire():
             log.info("leftovers of a killed daemon cleared", extra={"file": config.control.socket})
         self._stack.callback(lock.release)
-        identities = load_identities(config.identity.directory, config.identity.default)
+        identities = start_identities(config)
         resolver = Resolver(
             config.known_peers(), HostsFiles(config.hosts.files, config.network.lsi_prefix)
         )
@@ -266,6 +270,7 @@ class Daemon:
             endpoint_config(config, counter.stored),
             os.urandom,
             self._loop.time(),
+            {entry.hit: entry.traits for entry in identities},
         )
         gateway.engine = EngineLoop(endpoint, gateway, self._loop)
         self._stack.callback(gateway.engine.close)
@@ -281,11 +286,14 @@ class Daemon:
             own_hits=facts.hits,
             udp_port=config.network.udp_port,
         )
+        gateway.own = OwnIdentities(gateway, self._configure_interface)
+        gateway.opportunity = Opportunity(gateway, Pins(config.state.directory))
         self._start_workers(data_path)
         self._listen(gateway, sockets, data_path)
         self._tasks += [
             self._loop.create_task(keeper.run()),
             self._loop.create_task(Housekeeping(gateway, keeper).run()),
+            self._loop.create_task(gateway.own.run()),
         ]
         gateway.engine.apply()
         return gateway
@@ -336,7 +344,17 @@ class Daemon:
             mtu=facts.mtu_octets,
             lsi_prefix=str(self._config.network.lsi_prefix),
             lsi_mtu=facts.lsi_mtu_octets,
+            sources=self._peer_sources(),
         )
+
+    def _peer_sources(self) -> list[tuple[Address, Address]]:
+        """Peers' HITs and LSIs, each with that of ours which packets to it leave from."""
+        sources: list[tuple[Address, Address]] = []
+        own = [] if self._gateway is None else self._gateway.own.own_of_peers()
+        for peer, peer_lsi, entry, own_lsi in own:
+            sources.append((IPv6Address(peer.packed), IPv6Address(entry.hit.packed)))
+            sources.append((IPv4Address(peer_lsi.packed), IPv4Address(own_lsi.packed)))
+        return sources
 
     async def _first_r1s(self, gateway: Gateway) -> None:
         """Wait until the first R1s are made: an I1 before them would go unanswered."""
@@ -368,6 +386,7 @@ class Daemon:
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
             gateway.config = replace(gateway.config, peers=config.peers, log=config.log)
+            gateway.own.readdress()
             log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
             if fixed:
                 log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from hipgw.crypto import KEY_KINDS
 from hipgw.daemon import config_readers as read
 from hipgw.daemon.strict_toml import (
     Troubles,
@@ -34,6 +35,8 @@ from hipgw.values import (
     Hit,
     Lsi,
 )
+
+T = TypeVar("T")
 
 USER_NAME: Final = read.matching(read.HOST_NAME, "a user or group name", may_be_empty=True)
 SUITES_MOST: Final = 6
@@ -124,7 +127,7 @@ class HipOptions:
     )
     puzzle_k: int = option(0, read.whole_number(0, 28, "bits"))
     puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"))
-    answer_opportunistic: bool = option(False, read.flag)
+    accept_anonymous: bool = option(True, read.flag)
     unused_association_lifetime_s: float = option(
         900.0, read.number(0, 7 * 86400, "seconds, 0 for ever")
     )
@@ -137,6 +140,15 @@ class HipOptions:
     half_open_limit: int = option(256, read.whole_number(1, 1_000_000, "exchanges"))
     r1_per_second: float = option(5000.0, read.number(1, 1e7, "packets per second"))
     r1_per_source_per_second: float = option(20.0, read.number(1, 1e7, "packets per second"))
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunisticOptions:
+    """`[opportunistic]`: associations with whoever is at an address (RFC 7401 section 4.1.8)."""
+
+    answer: bool = option(False, read.flag)
+    initiate: bool = option(False, read.flag)
+    pin: bool = option(True, read.flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +191,21 @@ class LabOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class HostIdentityOptions:
+    """One `[[host_identity]]`: what is special about one of our identities."""
+
+    name: str = required(read.matching(read.FILE_NAME, "the name of a key file without .pem"))
+    kind: str = option("ecdsa-p256", read.one_of(KEY_KINDS))
+    anonymous: bool = option(False, read.flag)
+    keep: bool = option(False, read.flag)
+    rotate_s: float = option(0.0, read.number(0, 365 * 86400, "seconds, 0 for never"))
+    domain_identifier: str | None = option(
+        None, read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True)
+    )
+    """None: that of `[identity]`, but none for an anonymous identity."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerOptions:
     """One `[[peer]]`."""
 
@@ -191,6 +218,11 @@ class PeerOptions:
     encapsulation: Encapsulation | None = option(
         None, read.one_of(read.ENCAPSULATIONS), reloadable=True
     )
+    identity: str = option(
+        "",
+        read.matching(read.FILE_NAME, "the name of one of our identities", may_be_empty=True),
+        reloadable=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +234,13 @@ class Config:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
+    opportunistic: OpportunisticOptions = field(default_factory=OpportunisticOptions)
     control: ControlOptions = field(default_factory=ControlOptions)
     hosts: HostsOptions = field(default_factory=HostsOptions)
     state: StateOptions = field(default_factory=StateOptions)
     log: LogOptions = field(default_factory=LogOptions)
     lab: LabOptions = field(default_factory=LabOptions)
+    host_identities: tuple[HostIdentityOptions, ...] = ()
     peers: tuple[PeerOptions, ...] = ()
 
     def known_peers(self) -> tuple[Peer, ...]:
@@ -223,6 +257,7 @@ TABLES: Final[Mapping[str, type]] = {
     "network": NetworkOptions,
     "offload": OffloadOptions,
     "hip": HipOptions,
+    "opportunistic": OpportunisticOptions,
     "control": ControlOptions,
     "hosts": HostsOptions,
     "state": StateOptions,
@@ -241,30 +276,66 @@ def load_config(file: FilePath) -> Config:
     document, troubles = load_toml(file)
     tables: dict[str, Any] = {}
     peers: list[tuple[int, PeerOptions]] = []
+    identities: list[tuple[int, HostIdentityOptions]] = []
     for name, content in document.items():
         if name in TABLES:
             tables[name] = read_table(TABLES[name], content, (name,), troubles)
         elif name == "peer":
-            peers = _read_peers(content, troubles)
+            peers = _read_several(PeerOptions, name, content, troubles)
+        elif name == "host_identity":
+            identities = _read_several(HostIdentityOptions, name, content, troubles)
         else:
-            troubles.add((name,), unknown_message(name, [*TABLES, "peer"]))
+            troubles.add((name,), unknown_message(name, [*TABLES, "peer", "host_identity"]))
     network = tables.get("network") or NetworkOptions()
     _check_peers(peers, network.lsi_prefix, troubles)
+    own = tables.get("identity") or IdentityOptions()
+    _check_identities(identities, own.default, troubles)
     _check_combinations(tables, troubles)
     troubles.raise_if_any()
-    return Config(**tables, peers=tuple(peer for _, peer in peers))
+    return Config(
+        **tables,
+        host_identities=tuple(one for _, one in identities),
+        peers=tuple(peer for _, peer in peers),
+    )
 
 
-def _read_peers(content: object, troubles: Troubles) -> list[tuple[int, PeerOptions]]:
+def _read_several(
+    kind: type[T], name: str, content: object, troubles: Troubles
+) -> list[tuple[int, T]]:
+    """The tables of an array that are right, each with its place in it."""
     if not isinstance(content, list):
-        troubles.add(("peer",), "expected an array of tables: write [[peer]], not [peer]")
+        troubles.add((name,), f"expected an array of tables: write [[{name}]], not [{name}]")
         return []
     found = []
     for index, table in enumerate(content):
-        peer = read_table(PeerOptions, table, ("peer", index), troubles)
-        if peer is not None:
-            found.append((index, peer))
+        one = read_table(kind, table, (name, index), troubles)
+        if one is not None:
+            found.append((index, one))
     return found
+
+
+def _check_identities(
+    identities: Sequence[tuple[int, HostIdentityOptions]], default: str, troubles: Troubles
+) -> None:
+    """No name twice, the default one public, and only keys in memory rotate."""
+    seen: dict[str, int] = {}
+    for index, one in identities:
+        first = seen.setdefault(one.name, index)
+        if first != index:
+            troubles.add(
+                ("host_identity", index, "name"),
+                f"{one.name} is that of host_identity[{first}]: expected another one",
+            )
+        if one.anonymous and one.name == default:
+            troubles.add(
+                ("host_identity", index, "anonymous"),
+                "expected another [identity] default: peers know this host by that one",
+            )
+        if one.rotate_s and (one.keep or not one.anonymous):
+            troubles.add(
+                ("host_identity", index, "rotate_s"),
+                "expected anonymous = true and keep = false with it: a key on disk stays",
+            )
 
 
 def _check_peers(
@@ -314,6 +385,8 @@ def changed_keys(old: Config, new: Config) -> tuple[list[str], list[str]]:
     """
     live: list[str] = ["peer"] if old.peers != new.peers else []
     fixed: list[str] = []
+    if old.host_identities != new.host_identities:
+        fixed.append("host_identity")
     for table, kind in TABLES.items():
         for key in fields(kind):
             if getattr(getattr(old, table), key.name) != getattr(getattr(new, table), key.name):

@@ -30,8 +30,13 @@ DH_GROUPS: Final = {
     "modp-3072": DhGroup.MODP_3072,
     "modp-2048": DhGroup.MODP_2048,
     "modp-1536": DhGroup.MODP_1536,
+    "secp160r1": DhGroup.SECP160R1,
 }
-CIPHERS: Final = {"aes-128-cbc": HipCipher.AES_128_CBC, "aes-256-cbc": HipCipher.AES_256_CBC}
+CIPHERS: Final = {
+    "aes-128-cbc": HipCipher.AES_128_CBC,
+    "aes-256-cbc": HipCipher.AES_256_CBC,
+    "null": HipCipher.NULL,
+}
 ESP_SUITES: Final = {
     "aes-128-gcm-16": EspSuite.AES_GCM_16,
     "aes-128-cbc-hmac-sha256": EspSuite.AES_128_CBC_HMAC_SHA256,

@@ -7,13 +7,15 @@ Method: parameters -> result.  Those marked * change something: root only.
     status: -> host, interface, identity, listening, peers, health
     peers, associations, sas, drops, hits: -> {"<method>": [...]}
     doctor: -> {"checks": [{"name", "outcome", "detail", "remedy"}]}
-    connect*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
+    connect*: target, wait_s (default 15), local (identity), anonymous
+        -> {"peer": {...}, "took_s"}; with opportunistic the target is an address, and the answer
+        has "address", "pinned", "new_pin", too
     close*: target, or "all" -> {"closed": [HIT, ...]}
     map_add*: hit, ip (address or host name), lsi (or null) -> {"hit", "ips", "lsi"}
     map_get: target -> {"hit", "ips", "lsi", "names"}
     hit_to_lsi: hit -> {"hit", "lsi"};  lsi_to_hit: lsi -> {"hit", "lsi"}
 
-`upkeep_methods` has more: rekey*, manual_update*, locators, puzzle.
+`upkeep_methods` has more: rekey*, manual_update*, locators, puzzle; `identity_methods`, too.
 
 A target is a HIT, an LSI, or a name of the configuration or a hosts file.
 """
@@ -30,6 +32,7 @@ from hipgw.daemon import views
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.identity_methods import IdentityMethods
 from hipgw.daemon.upkeep_methods import UpkeepMethods
 from hipgw.policy import LsiConflictError
 from hipgw.proto import Established, Event, Failed, State
@@ -51,6 +54,7 @@ class ControlMethods:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._identities = IdentityMethods(gateway)
 
     def table(self) -> dict[str, Method]:
         """Method name -> what answers it."""
@@ -74,6 +78,7 @@ class ControlMethods:
         table = {name: Method(_lister(name, view)) for name, view in lists.items()}
         table |= {name: Method(call) for name, call in reads.items()}
         table |= {name: Method(call, Access.CHANGE) for name, call in changes.items()}
+        table |= self._identities.table()
         return table | UpkeepMethods(self._gateway, self._target).table()
 
     def _now(self) -> float:
@@ -98,34 +103,66 @@ class ControlMethods:
     # --- associations ---
 
     async def _connect(self, params: Params) -> dict[str, Any]:
-        given = take_params(params, target=str, wait_s=float)
+        given = take_params(
+            params, target=str, wait_s=float, local=str, anonymous=bool, opportunistic=bool
+        )
         wait_s = float(given.get("wait_s", WAIT_S))
         if not 0 <= wait_s <= WAIT_LIMIT_S:
             raise RefusedError("bad_params", f"wait_s is {wait_s:g}", f"use 0 to {WAIT_LIMIT_S:g}")
+        if given.get("opportunistic"):
+            return await self._connect_to_address(given, wait_s)
         peer = self._target(given)
         gateway = self._gateway
+        source = await self._identities.source(given)
         started_s = self._now()
-        known = self._view_of(peer)
+        known = self._view_of(peer, None if source is None else source.hit)
         if known is None or known["state"] not in KEYED_STATES:
+            local = (source or gateway.own.of_peer(peer) or gateway.own.entries[0]).hit
+            known = self._view_of(peer, local)
             if known is not None and known["state"] == str(State.E_FAILED):
                 # The operator asks for another try now, not when the hold is over.
                 gateway.close_one(Hit.parse(known["local_hit"]), peer)
-            await self._exchange(peer, wait_s)
-            known = self._view_of(peer)
+            await self._exchange(peer, local, wait_s)
+            known = self._view_of(peer, local if source else None)
         if known is None:
             raise RefusedError("failed", f"the association with {peer} is gone again", "try again")
         return {"peer": known, "took_s": round(self._now() - started_s, 6)}
 
-    async def _exchange(self, peer: Hit, wait_s: float) -> None:
-        """Begin a base exchange and wait for its end; RefusedError when it is not a good one."""
+    async def _connect_to_address(self, given: Params, wait_s: float) -> dict[str, Any]:
+        """`connect` with `opportunistic`: the target is an address, and who is there is learnt."""
+        gateway = self._gateway
+        address = await self._locator(given.get("target", ""))
+        source = await self._identities.source(given) or gateway.own.entries[0]
+        started_s = self._now()
+        found = await gateway.opportunity.connect(address, source.hit, wait_s)
+        known = self._view_of(found.peer, found.local)
+        if known is None:
+            raise RefusedError(
+                "failed", f"the association with {found.peer} is gone again", "retry"
+            )
+        return {
+            "peer": known,
+            "took_s": round(self._now() - started_s, 6),
+            "address": str(address),
+            "pinned": found.is_pinned,
+            "new_pin": found.is_new,
+        }
+
+    async def _exchange(self, peer: Hit, local: Hit, wait_s: float) -> None:
+        """Begin a base exchange and wait for its end; RefusedError when it is not a good one.
+
+        It may end as another identity of ours, whose HIT suite the peer accepts.
+        """
         gateway = self._gateway
 
         def is_end(event: Event) -> bool:
-            return isinstance(event, Established | Failed)
+            if isinstance(event, Failed):
+                return event.local == local
+            return isinstance(event, Established)
 
         waiter = asyncio.ensure_future(gateway.event_for([peer], is_end, wait_s))
         await asyncio.sleep(0)
-        if not gateway.traffic.want(None, peer):
+        if not gateway.traffic.want(local, peer):
             waiter.cancel()
             raise RefusedError(
                 "failed",
@@ -134,7 +171,7 @@ class ControlMethods:
             )
         event = await waiter
         if event is None:
-            state = (self._view_of(peer) or {}).get("state", "UNASSOCIATED")
+            state = (self._view_of(peer, local) or {}).get("state", "UNASSOCIATED")
             raise RefusedError(
                 "timeout",
                 f"no association with {peer} after {wait_s:g} seconds (state {state})",
@@ -164,9 +201,13 @@ class ControlMethods:
             gateway.close_one(local, peer)
         return {"closed": [str(peer)]}
 
-    def _view_of(self, peer: Hit) -> dict[str, Any] | None:
-        """The best association with a peer: an ESTABLISHED one if there is one."""
-        found = [view for view in self._gateway.engine.endpoint.associations() if view.peer == peer]
+    def _view_of(self, peer: Hit, local: Hit | None) -> dict[str, Any] | None:
+        """The best association with a peer, of `local` if given: an ESTABLISHED one if any."""
+        found = [
+            view
+            for view in self._gateway.engine.endpoint.associations()
+            if view.peer == peer and local in {None, view.local}
+        ]
         found.sort(key=lambda view: view.state is not State.ESTABLISHED)
         if not found:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hipgw.daemon.config import Config
 from hipgw.errors import ConfigError
-from hipgw.proto import EndpointConfig
+from hipgw.proto import EndpointConfig, IdentityTraits
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -29,7 +29,8 @@ def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
         dh_groups=hip.dh_groups,
         hip_ciphers=hip.ciphers,
         esp_suites=hip.esp_suites,
-        answer_opportunistic=hip.answer_opportunistic,
+        answer_opportunistic=config.opportunistic.answer,
+        accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,
         domain_identifier=octets,
         puzzle_k=hip.puzzle_k,
@@ -48,6 +49,23 @@ def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
         r1_source_rate=hip.r1_per_source_per_second,
         r1_source_burst=2 * hip.r1_per_source_per_second,
     )
+
+
+def traits_for(text: str | None, general: str, *, is_anonymous: bool = False) -> IdentityTraits:
+    """What `[[host_identity]]` says of one identity, in the engine's terms.
+
+    Args:
+        text: its domain identifier; None: the general one, but none for an anonymous identity.
+        general: that of `[identity]`.
+        is_anonymous: whether it has the A bit.
+
+    Raises:
+        ConfigError: a domain identifier that cannot be sent.
+    """
+    if text is None:
+        text = "" if is_anonymous else general
+    kind, octets = domain_identifier(text)
+    return IdentityTraits(is_anonymous=is_anonymous, di_type=kind, di=octets)
 
 
 def domain_identifier(text: str) -> tuple[int, bytes]:

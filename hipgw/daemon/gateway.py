@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
@@ -26,14 +26,22 @@ from hipgw.proto import (
     Event,
     Failed,
     HandedOver,
+    IdentityGone,
     LimitPath,
     MoveSa,
     NotifyReceived,
+    PeerFound,
+    PeerIsAnonymous,
+    PeerNotFound,
     Rekeyed,
     RemoveSa,
 )
 from hipgw.resolve import Resolver
 from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
+
+if TYPE_CHECKING:
+    from hipgw.daemon.opportunity import Opportunity
+    from hipgw.daemon.own_identities import OwnIdentities
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +50,7 @@ EventListener = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What was decided at the start and does not change."""
+    """Who and what this host is; only identities come and go after the start."""
 
     name: str
     identities: tuple[NamedIdentity, ...]
@@ -66,12 +74,14 @@ class HostFacts:
 class Gateway:
     """Holds the parts; is the `EngineHost`, and tells what happens to whoever waits for it.
 
-    `engine` and `traffic` are set by the composition right after making it: they need it, and it
-    needs them.
+    `engine`, `traffic`, `own` and `opportunity` are set by the composition right after making it:
+    they need it, and it needs them.
     """
 
     engine: EngineLoop
     traffic: Traffic
+    own: OwnIdentities
+    opportunity: Opportunity
 
     def __init__(
         self,
@@ -88,7 +98,7 @@ class Gateway:
         data_counters: Callable[[], dict[str, int]],
     ) -> None:
         self.config = config
-        self.facts: Final = facts
+        self.facts = facts
         self.resolver: Final = resolver
         self.lsis: Final = lsis
         self.sockets: Final = sockets
@@ -179,6 +189,28 @@ class Gateway:
                     previous=event.previous,
                     reason=event.reason,
                 )
+            case PeerFound():
+                self.counters["peers_found"] += 1
+                self._limited.info(
+                    "peer found at address",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    path=event.path,
+                    anonymous=event.is_anonymous,
+                )
+            case PeerNotFound():
+                self.counters["peers_not_found"] += 1
+                self._limited.warning(
+                    "no peer found at address",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    path=event.path,
+                    reason=event.reason,
+                )
+            case PeerIsAnonymous():
+                self.lsis.keep_out(event.peer)
+            case IdentityGone():
+                pass  # `own_identities` says so
             case NotifyReceived():
                 self._limited.info(
                     "notify received", peer_hit=event.peer, notify_type=event.notify_type
@@ -188,14 +220,22 @@ class Gateway:
 
     # --- for the control socket and the life of the daemon ---
 
+    def listen(self, listener: EventListener) -> None:
+        """Tell somebody of every event from now on."""
+        self._listeners.append(listener)
+
     async def event_for(
         self, peers: Sequence[Hit], is_wanted: Callable[[Event], bool], timeout_s: float
     ) -> Event | None:
         """Wait for an event about one of these peers; None when it does not come in time."""
+        return await self.event(lambda event: event.peer in peers and is_wanted(event), timeout_s)
+
+    async def event(self, is_wanted: Callable[[Event], bool], timeout_s: float) -> Event | None:
+        """Wait for an event; None when it does not come in time."""
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def listen(event: Event) -> None:
-            if event.peer in peers and is_wanted(event) and not future.done():
+            if is_wanted(event) and not future.done():
                 future.set_result(event)
 
         self._listeners.append(listen)

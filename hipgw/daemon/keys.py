@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Final
 
 from hipgw.crypto import KEY_KINDS, PrivateHostIdentity
 from hipgw.daemon.state_files import TEMPORARY_SUFFIX, clear_leftovers, make_directory
 from hipgw.errors import ConfigError, CryptoError
+from hipgw.proto import IdentityTraits
+from hipgw.values import Hit
 
 DEFAULT_KIND: Final = "ecdsa-p256"
 """The kind with the fastest base exchange (RFC 7401 section 5.2.9 names it ECDSA, curve 1)."""
@@ -29,11 +31,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NamedIdentity:
-    """A host identity and the file that it came from."""
+    """A host identity, the file that it came from, and how it shows itself."""
 
     name: str
-    """File name without `.pem`."""
+    """File name without `.pem`, or what a key that lives in memory alone is called."""
     identity: PrivateHostIdentity
+    traits: IdentityTraits = field(default_factory=IdentityTraits)
+    is_on_disk: bool = True
+    kind: str = DEFAULT_KIND
+    """What a rotation makes."""
+    rotate_s: float = 0.0
+    """After this time another key takes the name; 0 is never."""
+    is_retired: bool = False
+    """Whether it only waits for its last association to end."""
+
+    @property
+    def hit(self) -> Hit:
+        """The HIT."""
+        return self.identity.hit
 
 
 def load_identities(directory: FilePath, default: str) -> list[NamedIdentity]:

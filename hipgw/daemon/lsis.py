@@ -46,6 +46,7 @@ class LsiRegistry:
         self._resolver = resolver
         self._is_in_use = is_in_use
         self._saved: dict[Hit, Lsi] = {}
+        self._unstored: set[Hit] = set()
 
     def start(self, own_hits: Sequence[Hit]) -> tuple[Lsi, ...]:
         """Fill the table: own identities, then fixed LSIs, then those of the last run.
@@ -59,6 +60,18 @@ class LsiRegistry:
         for hit in self._table.restore(self._saved):
             log.warning("LSI of the last run is taken", extra={"peer_hit": hit})
         return own
+
+    def add_own(self, hit: Hit) -> Lsi:
+        """The LSI of one more identity of this host."""
+        return self._table.give_own(hit)
+
+    def release_own(self, hit: Hit) -> None:
+        """An identity of this host is no more."""
+        self._table.release_own(hit)
+
+    def keep_out(self, hit: Hit) -> None:
+        """Never write the LSI of this HIT: an anonymous HI is not stored (RFC 7401 5.1.2)."""
+        self._unstored.add(hit)
 
     def apply_fixed(self, *, may_move_others: bool = False) -> list[LsiConflictError]:
         """Take over what configuration and hosts files fix; returns what they cannot have."""
@@ -90,6 +103,9 @@ class LsiRegistry:
     def unsaved(self) -> dict[Hit, Lsi] | None:
         """What `save` has to write, or None when nothing came or went since."""
         entries = self._table.automatic()
+        self._unstored &= entries.keys()
+        for hit in self._unstored:
+            del entries[hit]
         return None if entries == self._saved else entries
 
     def save(self, entries: dict[Hit, Lsi]) -> None:

@@ -41,13 +41,17 @@ class PortFamilies:
         directory: FilePath = FilePath("/proc/net"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._hits = {hit.packed for hit in hits}
-        self._lsis = {lsi.packed for lsi in lsis}
+        self.set_own(hits, lsis)
         self._directory = directory
         self._clock = clock
         self._cache: dict[int, tuple[float, Holders]] = {}
         self._reads_left = READS_PER_S
         self._refilled_at = clock()
+
+    def set_own(self, hits: Iterable[Hit], lsis: Iterable[Lsi]) -> None:
+        """These are the HITs and LSIs of this host."""
+        self._hits = {hit.packed for hit in hits}
+        self._lsis = {lsi.packed for lsi in lsis}
 
     def family_of(self, protocol: int, port: int) -> int | None:
         """`FAMILY_LSI` if only IPv4 sockets take the port, else `FAMILY_HIT`; None if none does.

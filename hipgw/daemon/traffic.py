@@ -93,19 +93,24 @@ class Paths:
         With `all_pairs` the paths from our other addresses follow.
         """
         encapsulation = self._resolver.encapsulation_of(peer)
-        if encapsulation is None:
-            encapsulation = self._encapsulation
         first: list[Path] = []
         more: list[Path] = []
         for locator in self._resolver.locators_of(peer):
-            sources = self._sources_to(locator)
-            paths = [
-                self._sockets.make_path(source, locator, encapsulation, HIP_UDP_PORT)
-                for source in sources
-            ]
+            paths = self.to_address(locator, encapsulation)
             first += paths[:1]
             more += paths[1:]
         return first + more if self._all_pairs else first
+
+    def to_address(
+        self, locator: Address, encapsulation: Encapsulation | None = None
+    ) -> list[Path]:
+        """Paths to an address, the one that the kernel would take first."""
+        if encapsulation is None:
+            encapsulation = self._encapsulation
+        return [
+            self._sockets.make_path(source, locator, encapsulation, HIP_UDP_PORT)
+            for source in self._sources_to(locator)
+        ]
 
     def _sources_to(self, locator: Address) -> list[Address]:
         """Our addresses that can send to a locator, the kernel's choice first."""
@@ -164,6 +169,11 @@ class Traffic:
             worker.PUNT_FAMILY: self.on_family,
             worker.PUNT_EXPIRE: self.on_expire,
         }
+
+    def set_own(self, hits: Sequence[Hit], lsis: Sequence[Lsi]) -> None:
+        """These are the HITs and LSIs of this host from now on."""
+        self._own_hits = frozenset(hits)
+        self._ports.set_own(hits, lsis)
 
     def take_punts(self) -> None:
         """Handle a share of the punts that wait; the data path wakes us again for the rest."""

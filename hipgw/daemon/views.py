@@ -84,6 +84,7 @@ def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
             "algorithm": default.identity.public.kind,
             "lsi": str(facts.own_lsis[0]),
         },
+        "identities": hits_view(gateway),
         "listening": {
             "udp_port": config.network.udp_port,
             "raw": bool(gateway.sockets.families),
@@ -106,9 +107,13 @@ def hits_view(gateway: Gateway) -> list[dict[str, Any]]:
             "hit": str(entry.identity.hit),
             "lsi": str(lsi),
             "algorithm": entry.identity.public.kind,
-            "kind": "public",
+            "kind": "anonymous" if entry.traits.is_anonymous else "public",
             "default": number == 0,
-            "file": str(directory / f"{entry.name}.pem"),
+            "name": entry.name,
+            "domain_identifier": spell_domain_identifier(entry.traits.di_type, entry.traits.di),
+            "retired": entry.is_retired,
+            "rotate_s": entry.rotate_s,
+            "file": str(directory / f"{entry.name}.pem") if entry.is_on_disk else None,
         }
         for number, (entry, lsi) in enumerate(
             zip(gateway.facts.identities, gateway.facts.own_lsis, strict=True)
@@ -163,6 +168,7 @@ def _association(
         "state": str(view.state),
         "role": str(view.role).lower(),
         "hostname": spell_domain_identifier(view.peer_di_type, view.peer_di),
+        "anonymous": view.peer_is_anonymous,
         **_path(view.path),
         "endpoint": _endpoint(view.path),
         "esp_suite": view.esp_suite.name if view.esp_suite is not None else None,
@@ -191,13 +197,22 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         "hit": str(hit),
         "lsi": _text(gateway.lsis.known_lsi(hit)),
         "name": names[0] if names else None,
-        "local_hit": str(gateway.facts.hits[0]),
-        "local_lsi": str(gateway.facts.own_lsis[0]),
+        **_usual_local(gateway, hit),
         "state": str(State.UNASSOCIATED),
         **dict.fromkeys(NOT_YET_KNOWN),
         **dict.fromkeys(NOT_YET_COUNTED, 0),
+        "anonymous": False,
         "shotgun": gateway.config.hip.shotgun,
         **no_upkeep(),
+    }
+
+
+def _usual_local(gateway: Gateway, peer: Hit) -> dict[str, Any]:
+    """Who of us would talk to a peer."""
+    entry = gateway.own.of_peer(peer) or gateway.facts.identities[0]
+    return {
+        "local_hit": str(entry.hit),
+        "local_lsi": _text(gateway.lsis.known_lsi(entry.hit)),
     }
 
 

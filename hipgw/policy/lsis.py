@@ -78,6 +78,11 @@ class LsiTable:
         self._put(hit, _lsi(number), LsiKind.OWN)
         return _lsi(number)
 
+    def release_own(self, hit: Hit) -> None:
+        """An identity of this host is no more; its LSI is free again."""
+        if self._kind.get(hit) is LsiKind.OWN:
+            self._forget(hit)
+
     def fix(self, hit: Hit, lsi: Lsi, *, may_move_others: bool = False) -> None:
         """Give a HIT the LSI that the operator chose.
 

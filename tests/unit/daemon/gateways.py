@@ -22,6 +22,9 @@ from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.opportunity import Opportunity
+from hipgw.daemon.own_identities import OwnIdentities
+from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.traffic import Paths, Traffic
@@ -132,11 +135,15 @@ class MemoryGateway:
     """A gateway with all its parts in the open."""
 
     def __init__(
-        self, identity: PrivateHostIdentity, peers: Sequence[Peer], directory: FilePath
+        self,
+        identity: PrivateHostIdentity,
+        peers: Sequence[Peer],
+        directory: FilePath,
+        config: Config | None = None,
     ) -> None:
         directory.mkdir(exist_ok=True)
         loop = asyncio.get_running_loop()
-        config = Config()
+        config = config or Config()
         prefix = config.network.lsi_prefix
         self.data_path = MemoryDataPath()
         self.backend = RecordingBackend()
@@ -180,6 +187,11 @@ class MemoryGateway:
             own_hits=[identity.hit],
             udp_port=10500,
         )
+        self.addressed: list[tuple[Hit, ...]] = []
+        self.gateway.own = OwnIdentities(
+            self.gateway, lambda facts: self.addressed.append(facts.hits)
+        )
+        self.gateway.opportunity = Opportunity(self.gateway, Pins(directory))
         self.engine.apply()
 
     def _store(self, counter: int) -> None:
@@ -190,13 +202,16 @@ class MemoryGateway:
         self.engine.step(lambda now: self.engine.endpoint.receive_datagram(payload, path, now))
 
 
-async def gateway_pair(directory: FilePath) -> tuple[MemoryGateway, MemoryGateway]:
+async def gateway_pair(
+    directory: FilePath, config: Config | None = None
+) -> tuple[MemoryGateway, MemoryGateway]:
     """Two that know each other, with their first R1s made."""
     made = [
         MemoryGateway(
             identity,
             [Peer(other.hit, name, addresses=(LOOPBACK,))],
             directory / name,
+            config,
         )
         for identity, other, name in (
             (IDENTITIES[0], IDENTITIES[1], "b"),

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipgw.daemon.config import TABLES, Config, PeerOptions, changed_keys, load_config
+from hipgw.daemon.config import (
+    TABLES,
+    Config,
+    HostIdentityOptions,
+    PeerOptions,
+    changed_keys,
+    load_config,
+)
 from hipgw.daemon.toml_lines import key_lines
 from hipgw.errors import ConfigError
 from hipgw.values import DhGroup, Encapsulation, EspSuite, Hit, Lsi
@@ -27,11 +34,11 @@ def written(directory: Path, text: str) -> Path:
     return file
 
 
-def uncommented_peer() -> str:
-    """The [[peer]] example of the sample, with its comment signs taken off."""
-    lines = SAMPLE.read_text().splitlines()
-    start = lines.index("# [[peer]]")
-    return "\n".join(line.removeprefix("# ") for line in lines[start:])
+def uncommented(table: str) -> str:
+    """The [[table]] example of the sample, with its comment signs taken off."""
+    lines = [*SAMPLE.read_text().splitlines(), ""]
+    start = lines.index(f"# [[{table}]]")
+    return "\n".join(line.removeprefix("# ") for line in lines[start : lines.index("", start)])
 
 
 def test_sample_holds_every_key_with_its_default() -> None:
@@ -57,7 +64,7 @@ def test_sample_says_of_every_key_whether_it_can_be_reloaded() -> None:
 
 
 def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
-    text = uncommented_peer()
+    text = uncommented("peer")
     document = tomllib.loads(text)
     assert set(document["peer"][0]) == {field.name for field in fields(PeerOptions)}
     (peer,) = load_config(written(tmp_path, text)).peers
@@ -67,6 +74,21 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         Lsi.parse("1.0.0.17"),
         (IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")),
         Encapsulation.UDP,
+        "guest",
+    )
+
+
+def test_host_identity_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
+    text = uncommented("host_identity")
+    document = tomllib.loads(text)
+    assert set(document["host_identity"][0]) == {one.name for one in fields(HostIdentityOptions)}
+    (said,) = load_config(written(tmp_path, text)).host_identities
+    assert said == HostIdentityOptions(
+        "guest",
+        "ed25519",
+        anonymous=True,
+        rotate_s=3600.0,
+        domain_identifier="guest@example.org",
     )
 
 
@@ -134,6 +156,26 @@ MISTAKES = [
     ("[hip]\npuzzle_k = 20\npuzzle_k_limit = 10\n", 2, "hip.puzzle_k", "at most puzzle_k_limit"),
     ("[lab]\nexport_keys = '/tmp/x'\n", 2, "lab.export_keys", "enabled = true"),
     ("[lab]\nenabled = 1\n", 2, "lab.enabled", "true or false, found 1"),
+    ("[[host_identity]]\nkind = 'dsa'\n", 1, "host_identity[0]", "expected the key 'name'"),
+    (
+        "[[host_identity]]\nname = 'a'\n[[host_identity]]\nname = 'a'\n",
+        4,
+        "host_identity[1].name",
+        "that of host_identity[0]",
+    ),
+    (
+        "[[host_identity]]\nname = 'ecdsa-p256'\nanonymous = true\n",
+        3,
+        "host_identity[0].anonymous",
+        "another [identity] default",
+    ),
+    (
+        "[[host_identity]]\nname = 'a'\nrotate_s = 60\n",
+        3,
+        "host_identity[0].rotate_s",
+        "anonymous = true and keep = false",
+    ),
+    ("[host_identity]\nname = 'a'\n", 1, "host_identity", "write [[host_identity]]"),
     ("[log]\nlevel = 'loud'\n", 2, "log.level", "'debug', 'info', 'warning', 'error'"),
     ("[peer]\nhit = 'x'\n", 1, "peer", "write [[peer]], not [peer]"),
     ("[[peer]]\nname = 'x'\n", 1, "peer[0]", "expected the key 'hit'"),

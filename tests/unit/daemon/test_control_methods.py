@@ -275,7 +275,19 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
     async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
         table = ControlMethods(a.gateway).table()
         changing = {name for name, method in table.items() if method.access is Access.CHANGE}
-        assert changing == {"connect", "close", "map_add", "rekey", "manual_update"}
+        assert changing == {
+            "connect",
+            "close",
+            "map_add",
+            "rekey",
+            "manual_update",
+            "identity_new",
+            "identity_add",
+            "identity_remove",
+            "identity_rotate",
+            "opportunistic_set",
+            "pins_remove",
+        }
 
     tell(tmp_path, story)
 

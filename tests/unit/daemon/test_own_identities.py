@@ -1,0 +1,301 @@
+"""Identities at the start and at run time, and peers found by address, without a host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hipgw.daemon.config import (
+    Config,
+    HipOptions,
+    HostIdentityOptions,
+    IdentityOptions,
+    OpportunisticOptions,
+    PeerOptions,
+)
+from hipgw.daemon.control_methods import ControlMethods
+from hipgw.daemon.control_protocol import RefusedError
+from hipgw.daemon.own_identities import start_identities
+from hipgw.errors import LocalProtocolError
+from hipgw.proto import State
+from tests.unit.daemon.gateways import LOOPBACK, MemoryGateway, gateway_pair, settled
+
+Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
+OPEN = Config(opportunistic=OpportunisticOptions(answer=True, initiate=True))
+
+
+def tell(directory: Path, story: Story, config: Config | None = None) -> None:
+    async def run() -> None:
+        config_here = replace(
+            config or Config(), identity=IdentityOptions(directory=directory / "keys")
+        )
+        (directory / "keys").mkdir()
+        a, b = await gateway_pair(directory, config_here)
+        try:
+            async with asyncio.timeout(10):
+                await story(a, b)
+        finally:
+            a.engine.close()
+            b.engine.close()
+
+    asyncio.run(run())
+
+
+async def ask(gateway: MemoryGateway, method: str, **params: object) -> dict[str, object]:
+    answer = await ControlMethods(gateway.gateway).table()[method].call(params)
+    json.dumps(answer, allow_nan=False)
+    return answer
+
+
+# --- at the start ---
+
+
+def test_the_start_takes_every_key_and_makes_what_is_asked_for(tmp_path: Path) -> None:
+    config = Config(
+        identity=IdentityOptions(directory=tmp_path, domain_identifier="gw.example.org"),
+        host_identities=(
+            HostIdentityOptions("ghost", anonymous=True, rotate_s=60.0),
+            HostIdentityOptions("kept", anonymous=True, keep=True),
+            HostIdentityOptions("work", "ed25519", domain_identifier="me@example.org"),
+            HostIdentityOptions("ecdsa-p256", domain_identifier=""),
+        ),
+    )
+    first = {entry.name: entry for entry in start_identities(config)}
+    again = {entry.name: entry for entry in start_identities(config)}
+    assert next(iter(first)) == next(iter(again)) == "ecdsa-p256"
+    assert first.keys() == again.keys() == {"ecdsa-p256", "ghost", "kept", "work"}
+    same = {name for name in first if first[name].hit == again[name].hit}
+    assert same == {"ecdsa-p256", "kept", "work"}, "a key in memory is another one every time"
+    assert not (tmp_path / "ghost.pem").exists()
+    assert {name: one.traits.is_anonymous for name, one in again.items()} == {
+        "ecdsa-p256": False,
+        "kept": True,
+        "work": False,
+        "ghost": True,
+    }
+    assert {name: one.traits.di_type for name, one in again.items()} == {
+        "ecdsa-p256": 0,
+        "kept": 0,
+        "work": 2,
+        "ghost": 0,
+    }
+    assert again["work"].identity.public.kind == "ed25519"
+    assert (again["ghost"].rotate_s, again["ghost"].is_on_disk) == (60.0, False)
+    (tmp_path / "other.pem").write_bytes((tmp_path / "work.pem").read_bytes())
+    (tmp_path / "other.pem").chmod(0o600)
+    general = {one.name: one for one in start_identities(config)}["other"]
+    assert general.traits.di == b"\x02gw\x07example\x03org\x00"
+
+
+# --- at run time ---
+
+
+def test_an_identity_is_made_used_and_taken_away(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        made = await ask(a, "identity_new", name="work")
+        view = made["identity"]
+        assert isinstance(view, dict)
+        assert (tmp_path / "keys" / "work.pem").exists()
+        assert a.addressed[-1] == (a.hit, a.gateway.facts.hits[1])
+        assert view["lsi"] == "1.0.0.2"
+        await settled(a)
+        answer = await ask(a, "connect", target="b", local="work")
+        assert answer["peer"]["local_hit"] == view["hit"]  # type: ignore[index]
+        second = await ask(a, "connect", target="b", local="1.0.0.1")
+        assert second["peer"]["local_hit"] == str(a.hit)  # type: ignore[index]
+        assert await ask(a, "identity_remove", target="work") == {"removed": [view["hit"]]}
+        await settled(a, b)
+        assert a.gateway.facts.hits == (a.hit,)
+        assert a.addressed[-1] == (a.hit,)
+        assert a.lsis.known_lsi(a.gateway.facts.hits[0]) == a.lsi
+        states = {one.local: one.state for one in a.engine.endpoint.associations()}
+        assert states == {a.hit: State.ESTABLISHED}, "the other one is untouched"
+        added = await ask(a, "identity_add")
+        assert [one["hit"] for one in added["identities"]] == [view["hit"]]  # type: ignore[attr-defined]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code", "what"),
+    [
+        ("identity_new", {"name": "key"}, "conflict", "called 'key' already"),
+        ("identity_new", {"name": "../key"}, "bad_params", "is no name"),
+        ("identity_new", {"name": "x", "kind": "dsa-1024"}, "bad_params", "kind"),
+        ("identity_new", {"name": "x", "domain_identifier": "a..b"}, "conflict", "labels"),
+        ("identity_add", {"name": "nothere"}, "failed", "No such file"),
+        ("identity_remove", {"target": "key"}, "failed", "it stays"),
+        ("identity_remove", {"target": "nobody"}, "not_found", "'nobody'"),
+        ("identity_rotate", {"target": "key"}, "failed", "only anonymous identities rotate"),
+        ("connect", {"target": "b", "local": "nobody"}, "not_found", "'nobody'"),
+        ("connect", {"target": "b", "local": "key", "anonymous": True}, "bad_params", "not anon"),
+        ("connect", {"target": "192.0.2.7", "opportunistic": True}, "failed", "mode is off"),
+        ("pins_remove", {"target": "192.0.2.7"}, "not_found", "no pin"),
+    ],
+)
+def test_refusals(
+    tmp_path: Path, method: str, params: dict[str, object], code: str, what: str
+) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError, match=what) as caught:
+            await ask(a, method, **params)
+        assert caught.value.code == code
+        assert caught.value.remedy
+        assert a.gateway.facts.hits == (a.hit,)
+        assert b.engine.endpoint.associations() == []
+
+    tell(tmp_path, story)
+
+
+def test_an_anonymous_identity_is_made_when_asked_for_and_rotates(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        answer = await ask(a, "connect", target="b", anonymous=True)
+        ghost = a.gateway.own.entries[1]
+        assert ghost.name == "anonymous"
+        assert answer["peer"]["local_hit"] == str(ghost.hit)  # type: ignore[index]
+        (theirs,) = (await ask(b, "associations"))["associations"]  # type: ignore[misc]
+        assert theirs["anonymous"]
+        assert list((tmp_path / "keys").iterdir()) == []
+        rotated = await ask(a, "identity_rotate", target="anonymous")
+        assert rotated["was"] == str(ghost.hit)
+        names = [(one.name, one.is_retired) for one in a.gateway.own.entries]
+        assert names == [("key", False), ("anonymous", True), ("anonymous", False)]
+        with pytest.raises(RefusedError, match="on its way out"):
+            await ask(a, "connect", target="b", local=str(ghost.hit))
+        assert len({str(lsi) for lsi in a.gateway.facts.own_lsis}) == 3
+        await ask(a, "close", target="all")
+        await settled(a, b)
+        assert [one.is_retired for one in a.gateway.own.entries] == [False, False]
+        assert a.lsis.known_lsi(ghost.hit) is None
+
+    tell(tmp_path, story)
+
+
+def test_what_is_due_for_rotation_is_told_by_its_age(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, _b: MemoryGateway) -> None:
+        own = a.gateway.own
+        made = await own.make(HostIdentityOptions("ghost", anonymous=True, rotate_s=60.0))
+        now = a.engine.now()
+        assert own.due(now + 59.0) == []
+        assert own.due(now + 61.0) == [made]
+        successor = await own.rotate(made)
+        assert own.due(now + 59.0) == []
+        assert own.due(a.engine.now() + 61.0) == [successor]
+        with pytest.raises(LocalProtocolError, match="default"):
+            own.retire(own.entries[0])
+
+    tell(tmp_path, story)
+
+
+def test_anonymous_peers_are_not_written_to_disk(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask(a, "connect", target="b", anonymous=True)
+        await ask(a, "connect", target="b", local="key")
+        unsaved = b.lsis.unsaved()
+        assert unsaved is not None
+        assert set(unsaved) == {a.hit}
+        assert b.lsis.known_lsi(a.gateway.own.entries[1].hit) is not None
+
+    tell(tmp_path, story)
+
+
+def test_a_peer_has_the_identity_that_the_configuration_gives_it(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        work = await a.gateway.own.make(HostIdentityOptions("work"))
+        a.gateway.config = replace(
+            a.gateway.config, peers=(PeerOptions(b.hit, identity="work"), PeerOptions(a.hit))
+        )
+        ((peer, lsi, entry, own_lsi),) = a.gateway.own.own_of_peers()
+        assert (peer, entry) == (b.hit, work)
+        assert (lsi, own_lsi) == (a.lsis.known_lsi(b.hit), a.gateway.facts.own_lsis[1])
+        (shown,) = (await ask(a, "peers"))["peers"]  # type: ignore[misc]
+        assert shown["local_hit"] == str(work.hit)
+        await settled(a)
+        answer = await ask(a, "connect", target="b")
+        assert answer["peer"]["local_hit"] == str(work.hit)  # type: ignore[index]
+
+    tell(tmp_path, story)
+
+
+# --- opportunistic mode ---
+
+
+def test_a_peer_is_found_pinned_and_found_again(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        found = await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert (found.peer, found.is_pinned, found.is_new) == (b.hit, True, True)
+        (pin,) = (await ask(a, "pins"))["pins"]  # type: ignore[misc]
+        assert (pin["address"], pin["hit"]) == ("127.0.0.1", str(b.hit))
+        again = await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert (again.is_pinned, again.is_new) == (True, False)
+        assert a.gateway.counters["established"] == 1
+
+    tell(tmp_path, story, OPEN)
+
+
+def test_another_host_at_a_pinned_address_is_refused(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        await a.gateway.opportunity.pins.keep(LOOPBACK, a.hit)
+        with pytest.raises(RefusedError, match=f"answers as {b.hit}, and not as {a.hit}") as caught:
+            await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert caught.value.code == "peer_changed"
+        assert "hipgw pins remove 127.0.0.1" in caught.value.remedy
+        assert a.engine.endpoint.associations() == []
+        assert len((await ask(a, "pins_remove", target=str(a.hit)))["removed"]) == 1  # type: ignore[arg-type]
+        found = await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert found.peer == b.hit
+
+    tell(tmp_path, story, OPEN)
+
+
+def test_without_pins_whoever_is_there_is_taken_and_none_is_kept(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        await a.gateway.opportunity.pins.keep(LOOPBACK, a.hit)
+        found = await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert (found.peer, found.is_pinned) == (b.hit, False)
+
+    options = OpportunisticOptions(answer=True, initiate=True, pin=False)
+    tell(tmp_path, story, Config(opportunistic=options))
+
+
+def test_nobody_answers_in_time(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        a.gateway.opportunity.set(answer=None, initiate=True)
+        with pytest.raises(RefusedError, match="nobody at") as caught:
+            await a.gateway.opportunity.connect(LOOPBACK, a.hit, 0.05)
+        assert caught.value.code == "timeout"
+        b.gateway.opportunity.set(answer=True, initiate=None)
+        found = await a.gateway.opportunity.connect(LOOPBACK, a.hit, 5.0)
+        assert found.peer == b.hit
+        assert await ask(b, "opportunistic") == {"answer": True, "initiate": False, "pin": True}
+
+    tell(tmp_path, story)
+
+
+def test_an_anonymous_host_may_be_found_and_is_not_pinned(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        # Of the same suite as its default one, which answers: public ones come first.
+        ghost = await b.gateway.own.make(HostIdentityOptions("ghost", "ed25519", anonymous=True))
+        edward = await a.gateway.own.make(HostIdentityOptions("edward", "ed25519"))
+        await settled(a, b)
+        found = await a.gateway.opportunity.connect(LOOPBACK, edward.hit, 5.0)
+        assert (found.peer, found.is_pinned) == (ghost.hit, False)
+        assert a.gateway.opportunity.pins.all() == []
+
+    tell(tmp_path, story, OPEN)
+
+
+def test_an_anonymous_host_is_refused_where_none_is_wanted(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        await b.gateway.own.make(HostIdentityOptions("ghost", "ed25519", anonymous=True))
+        edward = await a.gateway.own.make(HostIdentityOptions("edward", "ed25519"))
+        await settled(a, b)
+        with pytest.raises(RefusedError, match="is anonymous"):
+            await a.gateway.opportunity.connect(LOOPBACK, edward.hit, 5.0)
+
+    tell(tmp_path, story, replace(OPEN, hip=HipOptions(accept_anonymous=False)))
