@@ -13,6 +13,7 @@ from hipgw.compat import hipconf_commands as commands
 from hipgw.compat.acquire import acquire_certificate
 from hipgw.compat.control_client import ControlClient
 from hipgw.compat.hipconf_commands import Reply
+from hipgw.compat.identities import add_hi, del_hi, new_hi, opportunistic
 from hipgw.compat.upkeep import get_puzzle, locator, manual_update
 
 
@@ -46,6 +47,11 @@ WORDS: Final = (
     Word("add", "map", "<hit> <ip> [lsi]", 2, 3, commands.add_map),
     Word("get", "map", "<hit | lsi>", 1, 1, commands.get_map),
     Word("get", "hi", "default | all", 1, 1, commands.get_hi),
+    Word("add", "hi", "default | anon|pub <algorithm> <name>", 1, 3, add_hi),
+    Word("new", "hi", "anon|pub <algorithm> <name> [keylen]", 1, 4, new_hi),
+    Word("del", "hi", "<hit> | all", 1, 1, del_hi),
+    Word("set", "opp", "normal | advanced | none", 1, 1, opportunistic),
+    Word("opportunistic", "", "off | accept | initiate", 1, 1, opportunistic),
     Word("get", "ha", "<hit> | all", 1, 1, commands.get_ha),
     Word("rst", "", "all|peer_hit <peer_HIT>|<peer_HIT>", 1, 2, commands.rst),
     Word("hit-to-lsi", "", "<hit>", 1, 1, commands.hit_to_lsi),
@@ -59,21 +65,17 @@ WORDS: Final = (
 )
 
 NOT_OFFERED: Final = {
-    ("add", "hi"): "host identities added at run time; name key files in hipgw.toml",
     ("add", "server"): "registration with a rendezvous or relay server",
     ("add", "service"): "rendezvous and relay service",
     ("add", "escrow"): "escrow, withdrawn by HIPL",
     ("del", "map"): "taking a mapping back; it ends with the daemon",
-    ("del", "hi"): "host identities removed at run time",
     ("del", "server"): "registration with a rendezvous or relay server",
     ("del", "service"): "rendezvous and relay service",
     ("del", "escrow"): "escrow, withdrawn by HIPL",
-    ("new", "hi"): "making identities; use `hipgw key new`",
     ("new", "puzzle"): "puzzle difficulty at run time",
     ("inc", ""): "puzzle difficulty at run time",
     ("dec", ""): "puzzle difficulty at run time",
     ("set", "puzzle"): "puzzle difficulty at run time",
-    ("set", "opp"): "opportunistic mode",
     ("set", "blind"): "blinded HITs, withdrawn by HIPL",
     ("set", "tcptimeout"): "TCP sysctls",
     ("run", ""): "programs under LD_PRELOAD; applications use HITs, LSIs or names as they are",

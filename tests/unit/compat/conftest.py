@@ -40,6 +40,10 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "locators": {"locators": ["192.0.2.1", "2001:db8::1"], "announce_locators": False},
             "puzzle": {"k": 10},
             "manual_update": {"peers": 1},
+            "identity_add": {"identities": []},
+            "identity_new": {"identity": answers.HITS["hits"][0]},
+            "identity_remove": {"removed": [answers.RSA_HIT]},
+            "opportunistic_set": {"answer": True, "initiate": True, "pin": True},
         },
     )
     yield serving

@@ -90,6 +90,13 @@ QUIET = (
         ("locator get", "192.0.2.1\n2001:db8::1\n"),
         ("manual-update", SENT),
         (f"manual-update {PEER_HIT}", SENT),
+        ("add hi default", SENT),
+        ("add hi pub rsa work", SENT),
+        ("new hi anon ecdsa work 384", SENT),
+        (f"del hi {RSA_HIT}", SENT),
+        ("del hi all", "All HIs deleted.\n"),
+        ("set opp normal", SENT),
+        ("opportunistic accept", SENT),
     ],
 )
 def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
@@ -117,6 +124,23 @@ def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
         ("daemon manual-update", "manual_update", {}),
         (f"manual-update {PEER_HIT.upper()}", "manual_update", {"target": PEER_HIT}),
         ("locator get", "locators", {}),
+        ("add hi default", "identity_add", {}),
+        ("add hi anon rsa work.pem", "identity_add", {"name": "work", "anonymous": True}),
+        (
+            "new hi pub rsa work",
+            "identity_new",
+            {"name": "work", "kind": "rsa-3072", "anonymous": False, "keep": True},
+        ),
+        (
+            "new hi anon ecdsa work 384",
+            "identity_new",
+            {"name": "work", "kind": "ecdsa-p384", "anonymous": True, "keep": True},
+        ),
+        (f"del hi {RSA_HIT.upper()}", "identity_remove", {"target": RSA_HIT}),
+        ("del hi all", "identity_remove", {"target": "all"}),
+        ("set opp advanced", "opportunistic_set", {"answer": True, "initiate": True}),
+        ("set opp none", "opportunistic_set", {"answer": False, "initiate": False}),
+        ("opportunistic initiate", "opportunistic_set", {"answer": False, "initiate": True}),
     ],
 )
 def test_requests(
@@ -182,6 +206,27 @@ def test_requests(
 )
 def test_complaints(run: Hipconf, line: str, complaint: str) -> None:
     assert run(line) == (1, "", f"{complaint}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("new hi default", "not offered in hipgw: new hi default would replace"),
+        ("new hi pub dsa work", "not offered in hipgw: dsa keys"),
+        ("new hi pub rsa work 1024", "a key of 1024 bits is not offered"),
+        ("new hi pub ed25519 work 256", "a key of 256 bits is not offered"),
+        ("new hi both rsa work", "expected anon|pub"),
+        ("add hi pub rsa", "expected anon|pub"),
+        ("set opp maybe", "Invalid argument"),
+    ],
+)
+def test_complaints_about_keys_and_opportunistic_mode(
+    run: Hipconf, server: MemoryControlServer, line: str, complaint: str
+) -> None:
+    code, out, err = run(line)
+    assert (code, out) == (1, "")
+    assert err.startswith(complaint)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("line", ["", "daemon", "nonsense"])
