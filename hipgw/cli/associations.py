@@ -20,6 +20,9 @@ ANSWER_MARGIN_S = 5.0
 Examples:
   hipgw connect gw2
   hipgw connect 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad --wait 30
+  hipgw connect gw2 --from work
+  hipgw connect gw2 --anonymous
+  hipgw connect --opportunistic 192.0.2.2
 {EXIT_CODES}
 """
 )
@@ -33,15 +36,59 @@ Examples:
     metavar="SECONDS",
     help="How long the base exchange may take.",
 )
+@click.option(
+    "--from",
+    "local",
+    metavar="IDENTITY",
+    help="Name, HIT or LSI of the identity of this host to do it as.",
+)
+@click.option(
+    "--anonymous",
+    is_flag=True,
+    help="Do it as an anonymous identity; one is made if there is none.",
+)
+@click.option(
+    "--opportunistic",
+    is_flag=True,
+    help="TARGET is an IP address or its DNS name; learn who is there, and pin the HIT.",
+)
 @control_options
-def connect(target: str, wait_s: float, socket_path: str, *, as_json: bool) -> None:
+def connect(
+    target: str,
+    wait_s: float,
+    local: str | None,
+    socket_path: str,
+    *,
+    anonymous: bool,
+    opportunistic: bool,
+    as_json: bool,
+) -> None:
     """Make an association with TARGET now, and wait until it is ESTABLISHED.
 
     TARGET is a HIT, an LSI, or a host name of the configuration or a hosts file.  The first packet
     to a peer does the same by itself; this command shows whether it works, and how fast.
+
+    An association belongs to one identity of this host: the default one, that of [[peer]] identity,
+    or as --from and --anonymous say.  Applications choose by the source address they bind to.
+
+    With --opportunistic nobody vouches for the host at the address: whoever can answer in its place
+    is believed, the first time.  Later its HIT must be the same: see `hipgw pins`.
     """
+    choices: dict[str, object] = {}
+    if local is not None:
+        choices["local"] = local
+    choices |= {
+        name: True
+        for name, is_on in (("anonymous", anonymous), ("opportunistic", opportunistic))
+        if is_on
+    }
     answer = ask(
-        socket_path, "connect", timeout_s=wait_s + ANSWER_MARGIN_S, target=target, wait_s=wait_s
+        socket_path,
+        "connect",
+        timeout_s=wait_s + ANSWER_MARGIN_S,
+        target=target,
+        wait_s=wait_s,
+        **choices,
     )
     show(answer, render_connected, as_json=as_json)
 
@@ -50,10 +97,16 @@ def render_connected(answer: dict[str, Any]) -> str:
     """One line about the association that `connect` made or found."""
     peer = answer["peer"]
     way = f" over {peer['encapsulation']}" if peer.get("encapsulation") else ""
-    return (
+    line = (
         f"{peer_title(peer)}: {peer['state']} in {milliseconds(answer['took_s'])}, "
         f"{suite_name(peer.get('esp_suite'))}, {peer.get('endpoint') or 'no endpoint'}{way}"
     )
+    if "address" not in answer:
+        return line
+    kept = {(True, True): "pinned now", (True, False): "as pinned"}.get(
+        (answer["pinned"], answer["new_pin"]), "not pinned"
+    )
+    return f"{line}\n{answer['address']} is {peer['hit']}, LSI {peer.get('lsi')} ({kept})"
 
 
 @click.command(

@@ -35,6 +35,12 @@ SUBCOMMANDS: Final = {
     ),
     "close": Subcommand("hipgw.cli.associations", "close", "Close associations."),
     "rekey": Subcommand("hipgw.cli.associations", "rekey", "Replace the keys with a peer now."),
+    "identity": Subcommand(
+        "hipgw.cli.identity", "identity", "Identities of the running daemon: list, make, change."
+    ),
+    "pins": Subcommand(
+        "hipgw.cli.pins", "pins", "Hosts found in opportunistic mode, and forget them."
+    ),
     "drops": Subcommand("hipgw.cli.drops", "drops", "Say which packets were dropped, and why."),
     "doctor": Subcommand("hipgw.cli.doctor", "doctor", "Check this host and its daemon."),
     "key": Subcommand("hipgw.cli.key", "key", "Make and show host identities."),

@@ -57,7 +57,12 @@ def _interface_block(answer: dict[str, Any]) -> str:
     interface, identity = answer["interface"], answer["identity"]
     default_hit, default_lsi = identity["hit"], identity.get("lsi")
     fields = [("hit", f"{default_hit} ({identity['algorithm']})")]
-    fields += [("hit", hit) for hit in interface.get("hits", []) if hit != default_hit]
+    more = {entry["hit"]: entry for entry in answer.get("identities", [])}
+    fields += [
+        ("hit", _other_hit(hit, more.get(hit)))
+        for hit in interface.get("hits", [])
+        if hit != default_hit
+    ]
     if default_lsi:
         fields.append(("lsi", default_lsi))
     fields += [("lsi", lsi) for lsi in interface.get("lsis", []) if lsi != default_lsi]
@@ -65,6 +70,22 @@ def _interface_block(answer: dict[str, Any]) -> str:
     if (mtu := interface.get("mtu")) is not None:
         fields.append(("mtu", f"{mtu} octets"))
     return _block("interface", interface["name"], fields)
+
+
+def _other_hit(hit: str, entry: dict[str, Any] | None) -> str:
+    """A HIT that is not the default one, with what is special about it."""
+    if entry is None:
+        return hit
+    said = list(dict.fromkeys((entry["name"], entry["algorithm"])))
+    said += [
+        word
+        for word, is_so in (
+            ("anonymous", entry["kind"] == "anonymous"),
+            ("retired", entry["retired"]),
+        )
+        if is_so
+    ]
+    return f"{hit} ({', '.join(said)})"
 
 
 def _listening(listening: dict[str, Any]) -> str:
@@ -78,6 +99,10 @@ def _listening(listening: dict[str, Any]) -> str:
 
 def _peer_block(peer: dict[str, Any]) -> str:
     fields = [("hit", peer["hit"])] if peer.get("name") else []
+    if peer.get("hostname"):
+        fields.append(("calls itself", peer["hostname"]))
+    if peer.get("anonymous"):
+        fields.append(("identity", "anonymous"))
     if peer.get("lsi"):
         fields.append(("lsi", peer["lsi"]))
     if peer.get("endpoint"):

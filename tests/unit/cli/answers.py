@@ -61,6 +61,46 @@ QUIET_PEER: dict[str, Any] = {
     "spi_in": None,
     "spi_out": None,
 }
+HITS: dict[str, Any] = {
+    "hits": [
+        {
+            "hit": LOCAL_HIT,
+            "lsi": "1.0.0.1",
+            "algorithm": "ecdsa-p256",
+            "kind": "public",
+            "default": True,
+            "name": "ecdsa-p256",
+            "domain_identifier": "gw1.example.net",
+            "retired": False,
+            "rotate_s": 0.0,
+            "file": "/etc/hip/keys/ecdsa-p256.pem",
+        },
+        {
+            "hit": RSA_HIT,
+            "lsi": "1.0.0.3",
+            "algorithm": "rsa-3072",
+            "kind": "anonymous",
+            "default": False,
+            "name": "rsa-3072",
+            "domain_identifier": None,
+            "retired": False,
+            "rotate_s": 0.0,
+            "file": "/etc/hip/keys/rsa-3072.pem",
+        },
+        {
+            "hit": QUIET_HIT,
+            "lsi": None,
+            "algorithm": "ed25519",
+            "kind": "public",
+            "default": False,
+            "name": "lost",
+            "domain_identifier": None,
+            "retired": True,
+            "rotate_s": 0.0,
+            "file": None,
+        },
+    ]
+}
 STATUS: dict[str, Any] = {
     "host": {
         "name": "gw1",
@@ -76,6 +116,7 @@ STATUS: dict[str, Any] = {
         "lsis": ["1.0.0.1", "1.0.0.3"],
     },
     "identity": {"hit": LOCAL_HIT, "algorithm": "ecdsa-p256", "lsi": "1.0.0.1"},
+    "identities": HITS["hits"][:2],
     "listening": {"udp_port": 10500, "raw": True},
     "peers": [PEER, QUIET_PEER],
     "health": [
@@ -160,37 +201,21 @@ DROPS: dict[str, Any] = {
         {"reason": "replayed", "count": 117, "meaning": "sequence number seen", "where": "data"},
     ]
 }
-HITS: dict[str, Any] = {
-    "hits": [
-        {
-            "hit": LOCAL_HIT,
-            "lsi": "1.0.0.1",
-            "algorithm": "ecdsa-p256",
-            "kind": "public",
-            "default": True,
-            "file": "/etc/hip/keys/ecdsa-p256.pem",
-        },
-        {
-            "hit": RSA_HIT,
-            "lsi": "1.0.0.3",
-            "algorithm": "rsa-3072",
-            "kind": "anonymous",
-            "default": False,
-            "file": "/etc/hip/keys/rsa-3072.pem",
-        },
-        {
-            "hit": QUIET_HIT,
-            "lsi": None,
-            "algorithm": "ed25519",
-            "kind": "public",
-            "default": False,
-            "file": None,
-        },
-    ]
-}
 ASSOCIATIONS: dict[str, Any] = {
     "associations": [
         {**PEER, "hostname": "gw2.example.net"},
         {**QUIET_PEER, "hostname": None, "state": "E-FAILED"},
     ]
+}
+PINS: dict[str, Any] = {
+    "pins": [
+        {
+            "address": "192.0.2.2",
+            "hit": PEER_HIT,
+            "since": "2026-11-22T19:30:00Z",
+            "names": ["gw2"],
+        },
+        {"address": "2001:db8::7", "hit": QUIET_HIT, "since": None, "names": []},
+    ],
+    "file": "/var/lib/hipgw/pins",
 }

@@ -37,6 +37,13 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "close": close,
             "rekey": {"peer": answers.PEER, "took_s": 0.0021},
             "doctor": {"checks": []},
+            "identities": {"identities": answers.HITS["hits"][:2]},
+            "identity_new": {"identity": answers.HITS["hits"][1]},
+            "identity_add": {"identities": []},
+            "identity_remove": {"removed": [answers.RSA_HIT]},
+            "identity_rotate": {"identity": answers.HITS["hits"][1], "was": answers.QUIET_HIT},
+            "pins": answers.PINS,
+            "pins_remove": {"removed": answers.PINS["pins"][:1]},
         },
     )
     yield serving

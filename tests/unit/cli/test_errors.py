@@ -174,7 +174,9 @@ def test_wrong_usage_is_2(invoke: Invoke, command: list[str]) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SUBCOMMANDS if name not in {"lab", "hipconf"}])
 def test_help_has_examples_and_exit_codes(invoke: Invoke, name: str) -> None:
-    said = invoke(name, *(["new"] if name == "key" else []), "--help")
+    said = invoke(
+        name, *{"key": ["new"], "identity": ["new"], "pins": ["list"]}.get(name, []), "--help"
+    )
     assert said.exit_code == 0
     assert "Examples:\n" in said.stdout
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration." in said.stdout

@@ -1,5 +1,7 @@
 """What the asking commands print, to the letter."""
 
+# ruff: noqa: E501 - lines as wide as they are printed
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,7 @@ from tests.unit.cli.control_server import MemoryControlServer
 STATUS = """\
 interface: hip0
   hit: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad (ecdsa-p256)
-  hit: 2001:21:1f4b:7730:9b3b:4a6f:53d1:e2c8
+  hit: 2001:21:1f4b:7730:9b3b:4a6f:53d1:e2c8 (rsa-3072, anonymous)
   lsi: 1.0.0.1
   lsi: 1.0.0.3
   listening: udp port 10500, protocols 139 (HIP) and 50 (ESP)
@@ -40,7 +42,7 @@ PEERS = """\
 PEER                                   LSI      NAME  STATE         ENDPOINT             LAST  RECEIVED      SENT
 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1  1.0.0.2  gw2   ESTABLISHED   192.0.2.2:10500 udp  12s   1.23 MiB  4.56 MiB
 2001:25:a1b2:c3d4:e5f6:708:90a:b0c0    -        -     UNASSOCIATED  -                    -          0 B       0 B
-"""  # noqa: E501
+"""
 
 SAS = """\
 gw2: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad > 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1
@@ -68,6 +70,23 @@ CONNECT = "gw2: ESTABLISHED in 21.3 ms, AES-GCM-16, 192.0.2.2:10500 over udp\n"
 
 REKEY = "gw2: new keys in 2.1 ms, SPI in c2690528, out 0a7e11d3\n"
 
+IDENTITIES = f"""\
+NAME        HIT                                    LSI      ALGORITHM   KIND       CALLED           FILE
+ecdsa-p256  {answers.LOCAL_HIT}  1.0.0.1  ecdsa-p256  default    gw1.example.net  /etc/hip/keys/ecdsa-p256.pem
+rsa-3072    {answers.RSA_HIT}  1.0.0.3  rsa-3072    anonymous  -                /etc/hip/keys/rsa-3072.pem
+"""
+
+ONE_IDENTITY = f"""\
+NAME      HIT                                    LSI      ALGORITHM  KIND       CALLED  FILE
+rsa-3072  {answers.RSA_HIT}  1.0.0.3  rsa-3072   anonymous  -       /etc/hip/keys/rsa-3072.pem
+"""
+
+PINS = f"""\
+ADDRESS      HIT                                    SINCE                 NAME
+192.0.2.2    {answers.PEER_HIT}  2026-11-22T19:30:00Z  gw2
+2001:db8::7  {answers.QUIET_HIT}    -                     -
+"""
+
 CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
 
 
@@ -80,6 +99,13 @@ CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
         (["drops"], DROPS),
         (["connect", "gw2"], CONNECT),
         (["rekey", "gw2"], REKEY),
+        (["identity", "list"], IDENTITIES),
+        (["identity", "new", "x", "--anonymous"], ONE_IDENTITY),
+        (["identity", "rotate", "x"], ONE_IDENTITY),
+        (["identity", "add"], "no more identities\n"),
+        (["identity", "remove", "x"], f"removed 1 identity\n{answers.RSA_HIT}\n"),
+        (["pins", "list"], PINS),
+        (["pins", "remove", "all"], f"removed 1 pin\n192.0.2.2 {answers.PEER_HIT}\n"),
         (["close", "--all"], CLOSE_ALL),
         (["close", "gw2"], f"closed 1 association\n{answers.PEER_HIT}\n"),
     ],
@@ -160,3 +186,43 @@ def test_request_on_the_wire(
 ) -> None:
     ask(*command)
     assert server.requests == [request_sent]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "new_pin", "said"),
+    [(True, True, "pinned now"), (True, False, "as pinned"), (False, False, "not pinned")],
+)
+def test_who_was_found_at_an_address(
+    ask: Invoke, server: MemoryControlServer, *, pinned: bool, new_pin: bool, said: str
+) -> None:
+    server.answers["connect"] = {
+        "peer": answers.PEER,
+        "took_s": 0.0213,
+        "address": "192.0.2.2",
+        "pinned": pinned,
+        "new_pin": new_pin,
+    }
+    text = ask("connect", "--opportunistic", "192.0.2.2").output
+    assert text == f"{CONNECT}192.0.2.2 is {answers.PEER_HIT}, LSI 1.0.0.2 ({said})\n"
+    assert server.requests[-1]["params"] == {
+        "target": "192.0.2.2",
+        "wait_s": 15.0,
+        "opportunistic": True,
+    }
+
+
+def test_connect_passes_on_who_is_to_speak(ask: Invoke, server: MemoryControlServer) -> None:
+    ask("connect", "gw2", "--from", "work", "--anonymous")
+    assert server.requests[-1]["params"] == {
+        "target": "gw2",
+        "wait_s": 15.0,
+        "local": "work",
+        "anonymous": True,
+    }
+
+
+def test_status_says_who_the_peer_says_he_is(ask: Invoke, server: MemoryControlServer) -> None:
+    peer = answers.PEER | {"hostname": "gw2.example.net", "anonymous": True}
+    server.answers["status"] = answers.STATUS | {"peers": [peer]}
+    text = ask("status").output
+    assert "  calls itself: gw2.example.net\n  identity: anonymous\n" in text

@@ -13,7 +13,7 @@ import pytest
 
 from hipgw.cli.main import SUBCOMMANDS, hipgw
 from hipgw.compat.hipconf_words import WORDS
-from hipgw.daemon.config import TABLES, PeerOptions
+from hipgw.daemon.config import TABLES, HostIdentityOptions, PeerOptions
 
 ROOT = Path(__file__).parents[3]
 MANUAL = ROOT / "docs" / "man"
@@ -96,6 +96,7 @@ def keys_in_manual() -> dict[str, list[str]]:
 
 def test_every_key_is_in_hipgw_toml_5() -> None:
     expected = {name: [key.name for key in fields(kind)] for name, kind in TABLES.items()}
+    expected["host_identity"] = [key.name for key in fields(HostIdentityOptions)]
     expected["peer"] = [key.name for key in fields(PeerOptions)]
     assert keys_in_manual() == expected
 
