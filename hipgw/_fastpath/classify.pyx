@@ -1,7 +1,7 @@
 """Which SA carries a packet, if any.
 
-Outbound: destination and source, both HITs or both LSIs, name the SA.  A pair without one is for the
-control plane, which may start a base exchange; anything else is dropped by name.
+Outbound: source and destination, both HITs or both LSIs, name the SA.  A pair without one is for
+the control plane, which may start a base exchange; anything else is dropped by name.
 Inbound: the SPI names the SA, whatever address it came to (RFC 7402 section 3.3.1).  Over UDP four
 zero octets mark HIP control, and one octet 0xff is a keepalive (RFC 3948 section 2).
 

@@ -290,7 +290,12 @@ class OwnIdentities:
         while True:
             await asyncio.sleep(TICK_S)
             for entry in self.due(self._gateway.engine.now()):
-                await self.rotate(entry)
+                try:
+                    await self.rotate(entry)
+                except LocalProtocolError as error:
+                    log.warning(
+                        "host identity not rotated", extra={"key": entry.name, "reason": error}
+                    )
 
     def due(self, now: float) -> Sequence[NamedIdentity]:
         """Identities whose time is over."""

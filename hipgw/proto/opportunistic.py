@@ -119,6 +119,7 @@ class Opportunist:
             raise RefusedError("hit_suite")
         if initiation is None or attempt.verified >= self._core.config.opportunistic_r1_most:
             raise RefusedError("busy")
+        initiation.unanswered.discard(path)
         r1 = ReceivedR1(attempt.association, initiation, packet, path, now)
         self._initiator.examine(r1, partial(self._on_verified, attempt, r1))
         attempt.verified += 1
