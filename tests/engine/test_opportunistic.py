@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -336,3 +337,29 @@ def test_the_end_of_the_exchange_is_told_like_any_other() -> None:
     one.network.run(60.0)
     assert one.saw(Established) == []
     assert [(event.peer, event.reason) for event in one.saw(Failed)] == [(other.hit, "no_answer")]
+
+
+def test_no_octet_of_an_r1_can_be_changed_to_become_somebody_else() -> None:
+    """Over UDP, where no checksum helps: the R1 is dropped, or it is the right host's."""
+    config = ASKING
+    one, other = hosts(config)
+    reasons: Counter[str] = Counter()
+    path = one.path_to(other, Encapsulation.UDP)
+    other.network.wire = lambda _: []
+    there = Path(path.peer, path.local, Encapsulation.UDP, 10500, 10500)
+    other.receive(build_i1(one.hit, NULL_HIT, (int(DhGroup.NIST_P256),)), there)
+    (r1,) = one.network.sent(PacketType.R1)
+    seek(one, other, path)
+    for at in range(len(r1.payload)):
+        octets = bytearray(r1.payload)
+        octets[at] ^= 0x81
+        one.receive(bytes(octets), path)
+        dropped = sum(one.endpoint.counters.values())
+        assert dropped + len(found(one)) == 1
+        assert [event.peer for event in found(one)] in ([], [other.hit])
+        reasons.update(one.dropped())
+        one.network.restart(one, config)
+        one.events.clear()
+        seek(one, other, path)
+    assert reasons["signature_wrong"] > 100
+    assert reasons["no_association"] == 0
