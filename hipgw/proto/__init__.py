@@ -5,7 +5,9 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 """
 
 from hipgw.proto.association_view import AssociationView, HeartbeatView
+from hipgw.proto.certificate_policy import CertificatePolicy
 from hipgw.proto.config import EndpointConfig, permit_everyone
+from hipgw.proto.credentials import CertificateView, Standing
 from hipgw.proto.effects import (
     Compute,
     Effect,
@@ -19,6 +21,7 @@ from hipgw.proto.effects import (
 )
 from hipgw.proto.endpoint import Endpoint
 from hipgw.proto.events import (
+    CertificateJudged,
     Closed,
     Established,
     Event,
@@ -40,6 +43,9 @@ from hipgw.proto.states import TRANSITIONS, State, Trigger
 __all__ = [
     "TRANSITIONS",
     "AssociationView",
+    "CertificateJudged",
+    "CertificatePolicy",
+    "CertificateView",
     "Closed",
     "Compute",
     "Effect",
@@ -69,6 +75,7 @@ __all__ = [
     "RemoveSa",
     "Role",
     "SendDatagram",
+    "Standing",
     "State",
     "StoreR1Counter",
     "Trigger",

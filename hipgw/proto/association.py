@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hipgw.crypto import DhPrivateKey, HostIdentity, PrivateHostIdentity
 from hipgw.proto.association_view import AssociationView, HeartbeatView
+from hipgw.proto.credentials import Credentials
 from hipgw.proto.credit import Credit
 from hipgw.proto.events import Role
 from hipgw.proto.jobs import Keying
@@ -14,7 +15,7 @@ from hipgw.proto.rekey_jobs import DerivedSas, Material
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 from hipgw.proto.update_state import Reply, Updates
 from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
-from hipgw.wire import EspInfo, HipPacket, HostId, LocatorRecord
+from hipgw.wire import Cert, EspInfo, HipPacket, HostId, LocatorRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,6 +208,9 @@ class Association:
     esp: EspState = field(default_factory=EspState)
     reach: Reach = field(default_factory=Reach)
     closing: Closing | None = None
+    credentials: Credentials | None = None
+    shown_in_r1: tuple[Cert, ...] = ()
+    """CERT parameters of the R1, judged together with those of the R2."""
     agreed_r1: int = 0
     """R1s sent when keys were last agreed on.
 
@@ -241,6 +245,7 @@ class Association:
         self.peer_identity = self.peer_host_id = self.established_s = None
         self.peer_is_anonymous = False
         self.updates, self.esp, self.reach = Updates(), EspState(), Reach()
+        self.credentials, self.shown_in_r1 = None, ()
         self.verifying = set()
         self.retransmissions = 0
         self.last_heard_s = now
@@ -277,4 +282,5 @@ class Association:
             is_rekeying=self.esp.rekey is not None,
             is_limited=self.esp.is_limited,
             heartbeat=reach.heartbeat.view(),
+            certificate=None if self.credentials is None else self.credentials.view(),
         )

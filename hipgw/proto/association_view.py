@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hipgw.proto.credentials import CertificateView
 from hipgw.proto.events import Role
 from hipgw.proto.locators import LocatorView
 from hipgw.proto.states import State
@@ -69,3 +70,5 @@ class AssociationView:
     is_limited: bool = False
     """Whether data goes to an address that is not verified, within credit (RFC 8046 5.6)."""
     heartbeat: HeartbeatView = HeartbeatView()
+    certificate: CertificateView | None = None
+    """What the peer has shown; None when neither side shows anything."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from hipgw.proto.association import Association, Closing
 from hipgw.proto.authentic import Authenticator
+from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.jobs import Keying, SignPacket
 from hipgw.proto.packets import build_packet, with_mac
@@ -49,16 +50,27 @@ class Closer:
         core.arm(association, TimerKind.RETRY, now, core.jitter(closing.delay_s))
         if keying is None:
             return
-        octets = build_packet(
-            PacketType.CLOSE,
-            association.local.hit,
-            association.peer,
-            (EchoRequestSigned(closing.echo),),
-        )
-        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
         core.compute(
-            SignPacket(association.local, octets), partial(self._on_signed, association, closing)
+            SignPacket(association.local, self._build(association, keying, closing.echo)),
+            partial(self._on_signed, association, closing),
         )
+
+    def say_once(self, association: Association) -> None:
+        """Send one CLOSE without waiting for its answer: our own state ends by other means."""
+        core, keying = self._core, association.keying
+        if keying is None:
+            return
+        octets = self._build(association, keying, core.randomness(ECHO_OCTETS))
+        core.compute(
+            SignPacket(association.local, octets), partial(self._on_ack_signed, association.path)
+        )
+
+    def _build(self, association: Association, keying: Keying, echo: bytes) -> bytes:
+        """A CLOSE, all but its signature."""
+        local, request = association.local, EchoRequestSigned(echo)
+        shown = certificates_beside(self._core, PacketType.CLOSE, local, (request,))
+        octets = build_packet(PacketType.CLOSE, local.hit, association.peer, (request, *shown))
+        return with_mac(octets, keying.suite, keying.hip.mac_out)
 
     def _on_signed(
         self, association: Association, closing: Closing, result: object, _now: float

@@ -7,6 +7,7 @@ from typing import Final
 
 from hipgw.crypto import mac_is_right
 from hipgw.proto.association import Association
+from hipgw.proto.certificate_gate import CertificateGate
 from hipgw.proto.core import Core
 from hipgw.proto.jobs import Keying, VerifySignature
 from hipgw.proto.packets import esp_info_is_fit
@@ -19,8 +20,9 @@ from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, LocatorSet, ma
 class Concluder:
     """Answers an R2 with an association."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, gate: CertificateGate) -> None:
         self._core: Final = core
+        self._gate: Final = gate
 
     def on_r2(self, packet: HipPacket, _path: Path, _now: float) -> None:
         """Check HIP_MAC_2, then have the signature verified.
@@ -64,15 +66,25 @@ class Concluder:
         result: object,
         now: float,
     ) -> None:
-        """Install the outbound SA; from now on data may be sent."""
+        """The R2 is authentic: the peer's certificates are the last thing to look at."""
         core = self._core
         if association.keying is not keying or not association.allows(Trigger.R2_VALID):
             core.drop("state_unexpected")
             return
-        association.verifying.discard(int(packet.packet_type))
         if result is not True:
+            association.verifying.discard(int(packet.packet_type))
             core.drop("signature_wrong")
             return
+        self._gate.on_r2(
+            association, packet, partial(self._conclude, association, keying, packet), now
+        )
+
+    def _conclude(
+        self, association: Association, keying: Keying, packet: HipPacket, now: float
+    ) -> None:
+        """Install the outbound SA; from now on data may be sent."""
+        core = self._core
+        association.verifying.discard(int(packet.packet_type))
         association.agreed_r1 = core.r1s_issued
         listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
         association.reach.offered += listed

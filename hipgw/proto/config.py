@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hipgw.errors import LocalProtocolError
+from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
 from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, HitSuite
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
@@ -167,6 +168,9 @@ class EndpointConfig:
     shotgun_pace_s: float = 0.02
     """Between two copies of a packet on different paths."""
     shotgun_paths_most: int = 16
+
+    certificates: CertificatePolicy = NO_CERTIFICATES
+    """Own certificates, trusted authorities, and whom certificates are required of."""
 
     # Ceilings (rates in packets per second)
     associations_most: int = 100_000

@@ -41,6 +41,7 @@ class TimerKind(Enum):
     LOCATORS = "a locator of the peer expires, or ours want renewing"
     HEARTBEAT = "is the peer still there"
     RECHECK = "try a better path again"
+    CERTIFICATES = "the rest of a group of certificates is late, or a chain ends"
     PACE = "next copy of a packet on another path"
     R1_WAIT = "answer the best R1 of those that came"
 
@@ -70,6 +71,7 @@ class Core:
             di_type=config.domain_identifier_type, di=config.domain_identifier
         )
         self._retired: Final[set[Hit]] = set()
+        self.certificates = config.certificates
         self.randomness: Final = randomness
         self.associations: Final[dict[tuple[Hit, Hit], Association]] = {}
         self.timers: Final[TimerHeap[TimerKey]] = TimerHeap()

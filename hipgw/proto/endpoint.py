@@ -10,6 +10,8 @@ from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.association_view import AssociationView
 from hipgw.proto.authentic import Authenticator
+from hipgw.proto.certificate_gate import CertificateGate
+from hipgw.proto.certificate_policy import CertificatePolicy
 from hipgw.proto.closing import Closer
 from hipgw.proto.concluder import Concluder
 from hipgw.proto.config import EndpointConfig
@@ -80,6 +82,8 @@ class Endpoint:
             closer=self._closer,
         )
         self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
+        self._gate: Final = CertificateGate(core, self._notifier, self._closer, self._upkeep.sender)
+        self._join_gate(responder)
         self._reception: Final = Reception(
             core,
             self._notifier,
@@ -88,13 +92,22 @@ class Endpoint:
                 PacketType.I1: responder.on_i1,
                 PacketType.R1: self._opportunist.on_r1,
                 PacketType.I2: responder.on_i2,
-                PacketType.R2: Concluder(core).on_r2,
+                PacketType.R2: Concluder(core, self._gate).on_r2,
                 PacketType.UPDATE: self._upkeep.updater.on_update,
                 PacketType.NOTIFY: self._notifier.on_notify,
                 PacketType.CLOSE: self._closer.on_close,
                 PacketType.CLOSE_ACK: self._closer.on_close_ack,
             },
         )
+
+    def _join_gate(self, responder: Responder) -> None:
+        """Certificates: who tells the gate, and whom it tells."""
+        gate = self._gate
+        responder.when_accepted.append(gate.begin)
+        self._core.when_established.append(gate.on_established)
+        self._upkeep.updater.when_authentic.append(gate.on_update)
+        self._upkeep.sender.beside = gate.beside_update
+        self._notifier.when_notified.append(gate.on_notify)
 
     # --- entry points ---
 
@@ -318,6 +331,14 @@ class Endpoint:
         """
         self._upkeep.mobility.local_addresses_changed(addresses, now)
 
+    def certificates_changed(self, policy: CertificatePolicy, now: float) -> None:
+        """Take over other certificates of ours, authorities, revocation lists or requirements.
+
+        What peers have shown is looked at again; associations that fall short are closed.
+        """
+        self._gate.change(policy, now)
+        self._pool.renew(now)
+
     def manual_update(self, peer: Hit | None, now: float, *, with_rekey: bool = False) -> int:
         """Run the UPDATE exchange without a change of addresses, with one peer or with all.
 
@@ -360,6 +381,8 @@ class Endpoint:
                 self._on_life(association, now)
             elif kind is TimerKind.R1_WAIT:
                 self._initiator.on_r1_wait_over(association, now)
+            elif kind is TimerKind.CERTIFICATES:
+                self._gate.on_timer(association, now)
             else:
                 self._upkeep.on_timer(association, kind, now)
 

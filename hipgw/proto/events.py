@@ -146,6 +146,21 @@ class IdentityGone:
         return NULL_HIT
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateJudged:
+    """Certificates of a peer were looked at, or have ended.
+
+    `standing` is "verified", "unverified", "refused" or "expired"; `detail` says why not, without
+    text of the peer; `until_s` is the Unix time at which the first of a verified chain ends.
+    """
+
+    local: Hit
+    peer: Hit
+    standing: str
+    detail: str
+    until_s: int | None
+
+
 Event = (
     Established
     | Closed
@@ -157,4 +172,5 @@ Event = (
     | PeerNotFound
     | PeerIsAnonymous
     | IdentityGone
+    | CertificateJudged
 )

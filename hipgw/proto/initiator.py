@@ -14,6 +14,8 @@ from typing import Final
 from hipgw.crypto import HostIdentity
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Association, HeldR1, Initiation
+from hipgw.proto.certificate_check import MISSING, REFUSED
+from hipgw.proto.certificate_offers import note_sent, offer_for
 from hipgw.proto.core import Core, JobEnd, TimerKind
 from hipgw.proto.events import Role
 from hipgw.proto.initiator_jobs import AnsweredR1, AnswerR1, PuzzleUnsolved, VerifyR1
@@ -29,6 +31,7 @@ from hipgw.proto.states import State, Trigger
 from hipgw.values import RHASH_OCTETS, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
+    Cert,
     DhGroupList,
     DiffieHellman,
     EchoRequestSigned,
@@ -41,6 +44,7 @@ from hipgw.wire import (
     HostId,
     LocatorRecord,
     LocatorSet,
+    PacketType,
     Parameter,
     ParameterType,
     Puzzle,
@@ -52,6 +56,11 @@ from hipgw.wire import (
 R1_JOBS_MOST: Final = 2
 """R1s of one peer that are verified at the same time; anyone can send more."""
 IV_OCTETS: Final = 16
+REFUSALS: Final[dict[int, str]] = {
+    NotifyType.CREDENTIALS_REQUIRED: MISSING,
+    NotifyType.INVALID_CERTIFICATE: REFUSED,
+}
+"""NOTIFYs of a Responder after which sending the same I2 again is of no use."""
 R1_NEEDS: Final[tuple[type[Parameter], ...]] = (
     Puzzle,
     DhGroupList,
@@ -177,6 +186,11 @@ class Initiator:
         """Send the I1 or I2 again, or give up (Tables 3, 4)."""
         core, config, initiation = self._core, self._core.config, association.initiation
         if initiation is None:
+            return
+        told = REFUSALS.get(initiation.notify_type or 0)
+        if told is not None and initiation.i2:
+            # Signed, and no R2 came since; but it may be an old one, so not sooner than here.
+            core.fail(association, Trigger.RETRIES_OVER, told, now)
             return
         if initiation.tries >= config.tries:
             core.fail(association, Trigger.RETRIES_OVER, "no_answer", now)
@@ -374,6 +388,7 @@ class Initiator:
             core.randomness(IV_OCTETS),
             exchange_locators(core, verified.path, verified.spi_in),
             traits.controls,
+            offer_for(core, PacketType.I2, association.local.hit),
         )
         core.compute(job, partial(self._on_answered, verified))
 
@@ -420,6 +435,7 @@ class Initiator:
         association.peer_host_id = packet.require(HostId)
         core.note_anonymity(association, is_anonymous=bool(packet.controls & CONTROL_ANONYMOUS))
         association.verifying = set()
+        association.credentials, association.shown_in_r1 = None, packet.all(Cert)
         host_id = find_tlv(packet.octets, ParameterType.HOST_ID)
         if host_id is not None:
             offset, length = host_id
@@ -430,6 +446,7 @@ class Initiator:
         initiation.delay_s = core.config.retry_first_s
         core.sas.install_in(association, verified.spi_in, answered.keying)
         core.transmit(answered.octets, association.path)
+        note_sent(core, association, answered.octets, now)
         for direction, spi in replaced:
             core.sas.remove(association, direction, spi)
         self.arm_retry(association, initiation, now)

@@ -15,6 +15,7 @@ from hipgw.crypto import (
     solve_puzzle,
 )
 from hipgw.errors import CryptoError, HostError, LocalProtocolError, WireError
+from hipgw.proto.certificate_room import NO_OFFER, Offer
 from hipgw.proto.jobs import (
     Keying,
     Proposal,
@@ -99,6 +100,8 @@ class AnswerR1:
     iv: bytes = field(repr=False)
     locators: tuple[LocatorSet, ...] = ()
     controls: int = 0
+    offer: Offer = NO_OFFER
+    """Our certificates."""
 
     def run(self) -> AnsweredR1 | PuzzleUnsolved | Refused:
         """Puzzle, DH, KEYMAT, encrypt, MAC, signature."""
@@ -148,6 +151,7 @@ class AnswerR1:
             parameters.append(self.r1_counter)  # verbatim, reserved field included (5.2.3)
         if self.echo_signed is not None:
             parameters.append(EchoResponseSigned(self.echo_signed))
+        parameters += self.offer.beside(parameters, self.local)
         octets = build_packet(
             PacketType.I2, self.local.hit, self.peer, parameters, controls=self.controls
         )

@@ -6,10 +6,12 @@ signed, and within a rate per source and in total.  In: informational; a state n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto.association import Association
+from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core
 from hipgw.proto.events import NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
@@ -19,19 +21,24 @@ from hipgw.proto.states import Trigger
 from hipgw.values import Hit, Path
 from hipgw.wire import HipPacket, HipSignature, Notification, PacketType
 
+Notified = Callable[[Association, Notification, float], None]
+
 
 class Notifier:
     """Tells peers why, and hears why."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.when_notified: list[Notified] = []
+        """Who is told of each NOTIFICATION of an authentic NOTIFY."""
 
     def refuse(self, refused: Refused, local: Hit, peer: Hit, path: Path, now: float) -> None:
         """Count a dropped packet and tell its sender if it has earned an answer."""
         self._core.drop(refused.reason)
         identity = self._core.identities.get(local)
         if refused.notify is not None and identity is not None:
-            self.send(identity, peer, path, Notification(int(refused.notify)), now)
+            notification = Notification(int(refused.notify), refused.data)
+            self.send(identity, peer, path, notification, now)
 
     def send(
         self,
@@ -46,7 +53,8 @@ class Notifier:
         if not core.reply_limit.allows(path.peer, now):
             core.note("notify_not_sent")
             return
-        octets = build_packet(PacketType.NOTIFY, identity.hit, peer, (notification,))
+        shown = certificates_beside(core, PacketType.NOTIFY, identity, (notification,))
+        octets = build_packet(PacketType.NOTIFY, identity.hit, peer, (notification, *shown))
         core.compute(SignPacket(identity, octets), partial(self._on_signed, path))
 
     def _on_signed(self, path: Path, result: object, _now: float) -> None:
@@ -100,3 +108,5 @@ class Notifier:
                     notification.data,
                 )
             )
+            for tell in self.when_notified:
+                tell(association, notification, now)

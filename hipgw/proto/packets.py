@@ -108,11 +108,11 @@ def build_r2(
     suite: HitSuite,
     mac_key: bytes,
     host_id_tlv: bytes,
-    locators: Sequence[Parameter] = (),
+    others: Sequence[Parameter] = (),
 ) -> bytes:
     """R2: our SPI, HIP_MAC_2 over it and the HOST_ID of our R1, signature (section 5.3.4)."""
     esp_info = EspInfo(keymat_index, 0, int(spi_in))
-    octets = build_packet(PacketType.R2, identity.hit, peer, (esp_info, *locators))
+    octets = build_packet(PacketType.R2, identity.hit, peer, (esp_info, *others))
     mac = compute_mac(suite, mac_key, mac2_octets(octets, host_id_tlv))
     return with_signature(append_parameter(octets, HipMac2(mac)), identity)
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from hipgw.crypto import rhash
 from hipgw.proto.announcing import exchange_locators
+from hipgw.proto.certificate_offers import offer_for
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.effects import StoreR1Counter
 from hipgw.proto.packets import esp_offer
@@ -26,6 +27,7 @@ from hipgw.wire import (
     DhGroupList,
     HipCipherList,
     HitSuiteList,
+    PacketType,
     Parameter,
     Puzzle,
     R1Counter,
@@ -104,9 +106,17 @@ class R1Pool:
         for identity in core.identities.values():
             traits = core.traits_of(identity.hit)
             parameters = self._parameters(generation, identity.public.suite)
+            offer = offer_for(core, PacketType.R1, identity.hit)
             for group in config.dh_groups:
                 core.compute(
-                    MakeR1(identity, group, traits.host_id(identity), parameters, traits.controls),
+                    MakeR1(
+                        identity,
+                        group,
+                        traits.host_id(identity),
+                        parameters,
+                        traits.controls,
+                        offer,
+                    ),
                     partial(self._made, generation, (identity.hit, group)),
                 )
 

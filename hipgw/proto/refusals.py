@@ -18,6 +18,8 @@ class Refused:
 
     reason: str
     notify: NotifyType | None = None
+    data: bytes = b""
+    """Notification Data."""
 
 
 class RefusedError(PeerProtocolError):

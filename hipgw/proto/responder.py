@@ -7,6 +7,7 @@ solution, proposals, ceilings; then, in a job, Diffie-Hellman, MAC, HIT, signatu
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -14,6 +15,8 @@ from typing import Final
 from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Acceptance, Association
+from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck, Judgement
+from hipgw.proto.certificate_offers import check_of, note_sent, offer_for
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.events import Role
 from hipgw.proto.jobs import Proposal
@@ -28,6 +31,7 @@ from hipgw.proto.states import State, Trigger
 from hipgw.values import Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
+    Cert,
     DhGroupList,
     Encrypted,
     EspInfo,
@@ -37,6 +41,7 @@ from hipgw.wire import (
     HostId,
     LocatorRecord,
     LocatorSet,
+    PacketType,
     R1Counter,
     Solution,
 )
@@ -57,6 +62,11 @@ class HalfOpen:
     """LOCATOR_SET of the I2."""
     is_anonymous: bool = False
     """Whether the I2 has the A bit."""
+    check: CertificateCheck = NO_CHECK
+    """Of the certificates of the I2."""
+
+
+Accepted = Callable[[Association, CertificateCheck, Judgement | None, float], None]
 
 
 class Responder:
@@ -67,6 +77,8 @@ class Responder:
         self._core: Final = core
         self._pool: Final = pool
         self._notifier: Final = notifier
+        self.when_accepted: Final[list[Accepted]] = []
+        """Who is told of an accepted I2, with what was found of its certificates."""
         self._half_open: Final[dict[tuple[Hit, Hit, bytes], HalfOpen]] = {}
         self._per_source: Final[Counter[Address]] = Counter()
         self._r1_limit: Final = SourceLimiter(
@@ -191,6 +203,7 @@ class Responder:
             now,
             tuple(record for one in packet.all(LocatorSet) for record in one.locators),
             is_anonymous,
+            check_of(core, packet.sender, (packet.all(Cert),)),
         )
         return half_open, AcceptI2(
             identity,
@@ -207,6 +220,8 @@ class Responder:
             made.host_id_tlv,
             half_open.spi_in,
             exchange_locators(core, path, half_open.spi_in),
+            half_open.check,
+            offer_for(core, PacketType.R2, identity.hit),
         )
 
     def solved_generation(
@@ -361,3 +376,6 @@ class Responder:
                 core.sas.remove(association, direction, spi)
         core.cancel_timers(association)
         core.arm(association, TimerKind.LIFE, now, core.config.exchange_complete_s)
+        note_sent(core, association, accepted.r2, now)
+        for tell in self.when_accepted:
+            tell(association, half_open.check, accepted.judgement, now)

@@ -13,6 +13,8 @@ from hipgw.crypto import (
     mac_is_right,
 )
 from hipgw.errors import CryptoError, HostError, WireError
+from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck, Judgement
+from hipgw.proto.certificate_room import NO_OFFER, Offer
 from hipgw.proto.jobs import (
     Keying,
     Proposal,
@@ -31,6 +33,7 @@ from hipgw.values import (
 from hipgw.wire import (
     DiffieHellman,
     Encrypted,
+    EspInfo,
     HipMac,
     HipSignature,
     HostId,
@@ -54,6 +57,8 @@ class MakeR1:
     parameters: tuple[Parameter, ...]
     """All but DIFFIE_HELLMAN, HOST_ID and the signature."""
     controls: int = 0
+    offer: Offer = NO_OFFER
+    """Our certificates."""
 
     def run(self) -> MadeR1 | Refused:
         """Draw the Diffie-Hellman key and sign."""
@@ -63,6 +68,7 @@ class MakeR1:
             return Refused("dh_group")
         public = DiffieHellman(int(self.group), dh.public)
         parameters = (*self.parameters, public, self.host_id)
+        parameters += self.offer.beside(parameters, self.identity)
         octets = build_packet(
             PacketType.R1, self.identity.hit, NULL_HIT, parameters, controls=self.controls
         )
@@ -100,6 +106,10 @@ class AcceptI2:
     spi_in: Spi
     locators: tuple[LocatorSet, ...] = ()
     """For the R2."""
+    check: CertificateCheck = NO_CHECK
+    """Of the Initiator's certificates."""
+    offer: Offer = NO_OFFER
+    """Our own, for the R2."""
 
     def run(self) -> AcceptedI2 | Refused:
         """DH, KEYMAT, MAC, decrypt, HIT, signature, R2."""
@@ -126,6 +136,11 @@ class AcceptI2:
             self.signature.signature, covered_by_signature
         ):
             return Refused("signature_wrong", NotifyType.AUTHENTICATION_FAILED)
+        judgement = self.check.of(identity) if self.check.is_needed else None
+        if isinstance(judgement, Refused):
+            return judgement
+        esp_info = EspInfo(keys.keymat_index, 0, int(self.spi_in))
+        shown = self.offer.beside((esp_info, *self.locators), self.local)
         r2 = build_r2(
             self.local,
             peer,
@@ -134,9 +149,9 @@ class AcceptI2:
             suite=keying.suite,
             mac_key=keys.mac_out,
             host_id_tlv=self.host_id_tlv,
-            locators=self.locators,
+            others=(*self.locators, *shown),
         )
-        return AcceptedI2(r2, keying, identity, host_id)
+        return AcceptedI2(r2, keying, identity, host_id, judgement)
 
     def _host_id(self, key: bytes) -> HostId | None:
         """HOST_ID, out of ENCRYPTED if it is in there."""
@@ -162,3 +177,5 @@ class AcceptedI2:
     keying: Keying
     identity: HostIdentity
     host_id: HostId
+    judgement: Judgement | None = None
+    """Of its certificates, if there was anything to judge."""

@@ -44,6 +44,7 @@ class Trigger(Enum):
     CLOSE_ACK_VALID = "valid CLOSE_ACK"
     CLOSE_REQUESTED = "operator asks to close"
     IDLE = "nothing sent or received for UAL"
+    CERTIFICATE_REFUSED = "no certificate of the peer holds, but one is required"
     UPDATE_UNANSWERED = "UPDATE not acknowledged after UPDATE_RETRY_MAX"
     RETRY = "retransmission timer, tries left"
     RETRIES_OVER = "retransmission timer, no tries left"
@@ -72,6 +73,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.I2_SENT, Trigger.I2_VALID): State.R2_SENT,
     (State.I2_SENT, Trigger.R2_VALID): State.ESTABLISHED,
     (State.I2_SENT, Trigger.CLOSE_VALID): State.CLOSED,
+    (State.I2_SENT, Trigger.CERTIFICATE_REFUSED): State.E_FAILED,  # ours: by policy (RFC 8002)
     (State.I2_SENT, Trigger.RETRY): State.I2_SENT,
     (State.I2_SENT, Trigger.RETRIES_OVER): State.E_FAILED,
     (State.I2_SENT, Trigger.NOTIFY_VALID): State.I2_SENT,  # ours: answers to a refused I2
@@ -84,6 +86,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.R2_SENT, Trigger.CLOSE_VALID): State.CLOSED,
     (State.R2_SENT, Trigger.NOTIFY_VALID): State.R2_SENT,
     (State.R2_SENT, Trigger.CLOSE_REQUESTED): State.CLOSING,  # ours: the keys are there
+    (State.R2_SENT, Trigger.CERTIFICATE_REFUSED): State.CLOSING,  # ours: by policy (RFC 8002)
     # Table 6: ESTABLISHED
     (State.ESTABLISHED, Trigger.I1_RECEIVED): State.ESTABLISHED,
     (State.ESTABLISHED, Trigger.I2_VALID): State.R2_SENT,
@@ -94,6 +97,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.ESTABLISHED, Trigger.IDLE): State.CLOSING,
     (State.ESTABLISHED, Trigger.UPDATE_UNANSWERED): State.CLOSING,
     (State.ESTABLISHED, Trigger.CLOSE_REQUESTED): State.CLOSING,  # ours: as IDLE, by hand
+    (State.ESTABLISHED, Trigger.CERTIFICATE_REFUSED): State.CLOSING,  # ours: by policy (RFC 8002)
     # Table 7: CLOSING
     (State.CLOSING, Trigger.DATA_TO_SEND): State.I1_SENT,
     (State.CLOSING, Trigger.I1_RECEIVED): State.CLOSING,

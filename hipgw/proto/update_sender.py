@@ -42,6 +42,7 @@ NONCE_OCTETS: Final = 16
 
 Acked = Callable[[Association, Outstanding, Path, float], None]
 Unanswered = Callable[[Association, Outstanding, float], None]
+Beside = Callable[[Association, Purpose, tuple[Parameter, ...]], Sequence[Parameter]]
 
 
 class UpdateSender:
@@ -55,6 +56,8 @@ class UpdateSender:
         self._shotgun: Final = shotgun
         self.acked: Final[dict[Purpose, Acked]] = {}
         self.unanswered: Final[dict[Purpose, Unanswered]] = {}
+        self.beside: Beside | None = None
+        """What else an UPDATE may carry, if there is room."""
 
     # --- with SEQ ---
 
@@ -96,6 +99,8 @@ class UpdateSender:
         everything = [*parameters, Seq(updates.next_id), *_acknowledging(replies)]
         if nonce:
             everything.append(EchoRequestSigned(nonce))
+        if self.beside is not None:
+            everything += self.beside(association, purpose, tuple(everything))
         octets = self._build(association, keying, everything)
         if octets is None:
             return None

@@ -107,6 +107,7 @@ class Purpose(Enum):
     LOCATORS = "our locators"
     VERIFY = "reachability of one address of the peer"
     PROBE = "is the peer there, and over which path"
+    CERTIFICATES = "certificates that the base exchange had no room for, or that were asked for"
     RECHECK = "does a path that failed work again"
 
 

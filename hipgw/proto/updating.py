@@ -7,6 +7,7 @@ The ACK part comes first, then locators, then security associations, then the an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -39,6 +40,8 @@ SEQ_WORK: Final = 1 << 16
 ACK_WORK: Final = 1 << 33
 """Keep SEQs, ACKs and packet types apart among the work of one association."""
 
+Authentic = Callable[[Association, HipPacket, float], None]
+
 
 class Updater:
     """Takes UPDATEs apart and has each part done."""
@@ -63,6 +66,8 @@ class Updater:
         self._verifier: Final = verifier
         self._steering: Final = steering
         self._mobility: Final = mobility
+        self.when_authentic: Final[list[Authentic]] = []
+        """Who else is shown each UPDATE whose MAC and signature are right."""
 
     # --- before the signature ---
 
@@ -160,6 +165,8 @@ class Updater:
             association.move(Trigger.UPDATE_VALID, now)
         association.last_heard_s = now
         self._take_acks(packet, path, association, now)
+        for show in self.when_authentic:
+            show(association, packet, now)
         if association.keying is not keying or association.state is not State.ESTABLISHED:
             return
         self._steering.on_arrival(association, path, is_new=sequence is not None)

@@ -41,28 +41,28 @@ class Upkeep:
         closer: Closer,
     ) -> None:
         self._core: Final = core
-        self._sender: Final = UpdateSender(core, shotgun)
+        self.sender: Final = UpdateSender(core, shotgun)
         self.switching: Final = Switching(core)
-        self.rekeyer: Final = Rekeyer(core, self._sender, self.switching)
-        self._verifier: Final = Verifier(core, self._sender)
-        self._steering: Final = Steering(core, self._sender, self._verifier)
-        self._announcer: Final = Announcer(core, self._sender, self.rekeyer)
+        self.rekeyer: Final = Rekeyer(core, self.sender, self.switching)
+        self._verifier: Final = Verifier(core, self.sender)
+        self._steering: Final = Steering(core, self.sender, self._verifier)
+        self._announcer: Final = Announcer(core, self.sender, self.rekeyer)
         self.mobility: Final = Mobility(
             core,
             notifier,
-            sender=self._sender,
+            sender=self.sender,
             verifier=self._verifier,
             steering=self._steering,
             announcer=self._announcer,
         )
         settle = self.mobility.settle
-        self.reachability: Final = Reachability(core, self._sender, closer, settle)
+        self.reachability: Final = Reachability(core, self.sender, closer, settle)
         self._accountant: Final = Accountant(core, self.rekeyer, self._steering)
         self.updater: Final = Updater(
             core,
             authenticator,
             notifier,
-            sender=self._sender,
+            sender=self.sender,
             rekeyer=self.rekeyer,
             verifier=self._verifier,
             steering=self._steering,
@@ -70,8 +70,8 @@ class Upkeep:
         )
         self.rekeyer.when_answered.append(settle)
         core.when_established.append(self._on_established)
-        self._sender.acked.update(dict.fromkeys(Purpose, self._on_acked))
-        self._sender.unanswered.update(
+        self.sender.acked.update(dict.fromkeys(Purpose, self._on_acked))
+        self.sender.unanswered.update(
             dict.fromkeys(Purpose, self.reachability.on_unanswered)
             | {
                 Purpose.VERIFY: self._on_not_verified,
@@ -79,7 +79,7 @@ class Upkeep:
             }
         )
         self._timers: Final[dict[TimerKind, Callable[[Association, float], None]]] = {
-            TimerKind.UPDATE: self._sender.on_due,
+            TimerKind.UPDATE: self.sender.on_due,
             TimerKind.REKEY: self.rekeyer.on_timer,
             TimerKind.RETIRE: self.switching.on_retire,
             TimerKind.LOCATORS: self.mobility.on_timer,

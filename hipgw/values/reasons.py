@@ -49,6 +49,8 @@ CONTROL_REASONS: Final = {
     "policy": "refused by configuration",
     "anonymous": "peer with an anonymous Host Identity, while the configuration takes none",
     "peer_changed": "R1 of another host than the one known at that address",
+    "certificate_missing": "no certificate where one is required, or its validity has ended",
+    "certificate_refused": "certificate that does not verify where one is required",
     "notify_received": "NOTIFY: counted and shown, never acted upon (section 6.13)",
 }
 """Reason name -> one-line meaning, for packets that the control plane drops."""

@@ -18,6 +18,7 @@ from typing import TypeVar
 from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto import (
     AssociationView,
+    CertificateJudged,
     Closed,
     Compute,
     Effect,
@@ -46,7 +47,9 @@ from hipgw.values import Address, Direction, Encapsulation, Hit, Path, SecurityA
 from hipgw.wire import PacketType
 
 FAST = "ecdsa-p256"
-E = TypeVar("E", Established, Closed, Failed, NotifyReceived, Rekeyed, HandedOver)
+E = TypeVar(
+    "E", Established, Closed, Failed, NotifyReceived, Rekeyed, HandedOver, CertificateJudged
+)
 
 
 @cache
