@@ -15,7 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hipgw.crypto.certificates import HostCertificate
 from hipgw.crypto.certificates_chain import RevocationList
@@ -26,6 +26,14 @@ from hipgw.values import HiAlgorithm, Hit
 
 NAME_CHARACTERS_MOST: Final = 64
 """Upper bound of an organization name (RFC 5280 appendix A.1)."""
+
+PURPOSES: Final = {
+    "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "ipsecIKE": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.17"),
+    "anyExtendedKeyUsage": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+}
+"""Extended Key Usages by the names that OpenSSL has for them."""
 
 _CERTIFIED: Final = frozenset({HiAlgorithm.RSA, HiAlgorithm.ECDSA, HiAlgorithm.EDDSA})
 _SigningKey = (
@@ -42,6 +50,24 @@ class Validity:
 
     not_before_s: int
     not_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a host's certificate says beyond its HIT.
+
+    Attributes:
+        dns_names: for subjectAltName, in ASCII.
+        mail_addresses: likewise.
+        purposes: keys of `PURPOSES`; () sets no Extended Key Usage.
+    """
+
+    dns_names: tuple[str, ...] = ()
+    mail_addresses: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+
+
+NO_EXTRAS: Final = Extras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +106,27 @@ def new_root(
 
 
 def issue_certificate(
-    authority: Authority, subject: HostIdentity, validity: Validity
+    authority: Authority, subject: HostIdentity, validity: Validity, extras: Extras = NO_EXTRAS
 ) -> HostCertificate:
     """Certify the key of a host.
+
+    Args:
+        authority: who issues.
+        subject: the host's key.
+        validity: within that of the authority.
+        extras: more names and purposes.
 
     Raises:
         LocalProtocolError: a key that cannot be certified, or a validity that is empty or goes
             past that of the authority.
     """
-    builder = _issued(authority, subject, _name_of(subject.hit, ""), validity)
+    builder = _issued(authority, subject, _name_of(subject.hit, ""), validity, extras)
     builder = builder.add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     ).add_extension(_usage(is_authority=False), critical=True)
+    if extras.purposes:
+        purposes = [PURPOSES[word] for word in extras.purposes]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     return _sign_by(builder, authority)
 
 
@@ -159,7 +194,11 @@ def issue_revocation_list(
 
 
 def _issued(
-    authority: Authority, subject: HostIdentity, name: x509.Name, validity: Validity
+    authority: Authority,
+    subject: HostIdentity,
+    name: x509.Name,
+    validity: Validity,
+    extras: Extras = NO_EXTRAS,
 ) -> x509.CertificateBuilder:
     """A certificate that `authority` shall sign, without its rights."""
     ends_s = authority.certificate.not_after_s
@@ -168,10 +207,12 @@ def _issued(
             "a certificate cannot outlive its authority: "
             f"{validity.not_after_s - ends_s} seconds too long"
         )
-    return _builder(subject, name, validity)
+    return _builder(subject, name, validity, extras)
 
 
-def _builder(subject: HostIdentity, name: x509.Name, validity: Validity) -> x509.CertificateBuilder:
+def _builder(
+    subject: HostIdentity, name: x509.Name, validity: Validity, extras: Extras = NO_EXTRAS
+) -> x509.CertificateBuilder:
     key = subject.public_key
     if subject.algorithm not in _CERTIFIED or isinstance(key, EcdsaLowPublicKey):
         raise LocalProtocolError(
@@ -186,9 +227,18 @@ def _builder(subject: HostIdentity, name: x509.Name, validity: Validity) -> x509
         .serial_number(x509.random_serial_number())
         .not_valid_before(_time(validity.not_before_s))
         .not_valid_after(_time(validity.not_after_s))
-        .add_extension(x509.SubjectAlternativeName([_address_of(subject.hit)]), critical=False)
+        .add_extension(_alternative_names(subject.hit, extras), critical=False)
         .add_extension(_subject_identifier(subject), critical=False)
     )
+
+
+def _alternative_names(hit: Hit, extras: Extras) -> x509.SubjectAlternativeName:
+    try:
+        more: list[x509.GeneralName] = [x509.DNSName(name) for name in extras.dns_names]
+        more += [x509.RFC822Name(name) for name in extras.mail_addresses]
+    except ValueError as error:
+        raise LocalProtocolError(f"alternative name: {error}") from error
+    return x509.SubjectAlternativeName([_address_of(hit), *more])
 
 
 def _with_authority_extensions(
