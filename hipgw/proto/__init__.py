@@ -5,7 +5,7 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 """
 
 from hipgw.proto.association_view import AssociationView, HeartbeatView
-from hipgw.proto.certificate_policy import CertificatePolicy
+from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
 from hipgw.proto.config import EndpointConfig, permit_everyone
 from hipgw.proto.credentials import CertificateView, Standing
 from hipgw.proto.effects import (
@@ -41,6 +41,7 @@ from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 
 __all__ = [
+    "NO_CERTIFICATES",
     "TRANSITIONS",
     "AssociationView",
     "CertificateJudged",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from hipgw.crypto import PrivateHostIdentity
+from hipgw.crypto import HostIdentity, PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.association_view import AssociationView
@@ -336,8 +336,10 @@ class Endpoint:
 
         What peers have shown is looked at again; associations that fall short are closed.
         """
+        packets = self._core.certificates.send_in | policy.send_in
         self._gate.change(policy, now)
-        self._pool.renew(now)
+        if PacketType.R1 in packets:
+            self._pool.renew(now)
 
     def manual_update(self, peer: Hit | None, now: float, *, with_rekey: bool = False) -> int:
         """Run the UPDATE exchange without a change of addresses, with one peer or with all.
@@ -410,6 +412,11 @@ class Endpoint:
         return events
 
     # --- views ---
+
+    def host_identity(self, peer: Hit) -> HostIdentity | None:
+        """The key that a peer has proven in a base exchange, if there is an association."""
+        found = (one.peer_identity for one in self._core.associations.values() if one.peer == peer)
+        return next((identity for identity in found if identity is not None), None)
 
     def associations(self) -> list[AssociationView]:
         """Snapshots of all associations."""
