@@ -10,7 +10,14 @@ from typing import Final
 import click
 
 from hipgw.cli.asking import EXIT_CODES, CommandFailed, ask, json_option, print_json
-from hipgw.cli.cert_files import (
+from hipgw.cli.cert_text import certificate_document, fields, issued_table, plainly, time_text
+from hipgw.cli.cert_verify import show, verify
+from hipgw.cli.key import ALGORITHMS
+from hipgw.cli.rendering import plural
+from hipgw.compat.control_client import DEFAULT_SOCKET, SOCKET_VARIABLE
+from hipgw.crypto import HostIdentity, PrivateHostIdentity
+from hipgw.crypto.certificates import certificates_from, identity_from_public_key
+from hipgw.daemon.fleet_ca import (
     DAY_S,
     LIST_DAYS,
     LIST_FILE,
@@ -19,13 +26,7 @@ from hipgw.cli.cert_files import (
     read_file,
     rows_named,
 )
-from hipgw.cli.cert_text import certificate_document, fields, issued_table, plainly, time_text
-from hipgw.cli.cert_verify import show, verify
-from hipgw.cli.key import ALGORITHMS
-from hipgw.cli.rendering import plural
-from hipgw.compat.control_client import DEFAULT_SOCKET, SOCKET_VARIABLE
-from hipgw.crypto import HostIdentity, PrivateHostIdentity
-from hipgw.crypto.certificates import certificates_from, identity_from_public_key
+from hipgw.daemon.hip_cert_cnf import IssuingOptions, load_issuing_options
 from hipgw.errors import CryptoError, HostError
 from hipgw.values import Hit
 
@@ -162,6 +163,13 @@ Examples:
 @click.argument("subject", metavar="HIT|PUBFILE")
 @directory_option
 @click.option("--days", type=days_type, help=f"Validity; {HOST_DAYS}, or as long as the authority.")
+@click.option(
+    "--config",
+    "issuing_file",
+    metavar="FILE",
+    type=file_type,
+    help="Days, issuer and extensions as in HIPL's hip_cert.cnf.",
+)
 @click.option("--until", "until_s", type=click.IntRange(1), help="Its end, in Unix seconds.")
 @click.option("--pem", is_flag=True, help="Print certificate and chain as PEM, and nothing else.")
 @click.option("--der", is_flag=True, help="Write the certificate in DER to standard output.")
@@ -183,6 +191,7 @@ def issue(
     *,
     days: int | None,
     until_s: int | None,
+    issuing_file: Path | None,
     socket_path: str,
     pem: bool,
     der: bool,
@@ -198,12 +207,14 @@ def issue(
     if days is not None and until_s is not None:
         raise click.UsageError("say --days or --until, not both")
     files, now_s = AuthorityFiles(directory), _now_s()
+    how = IssuingOptions() if issuing_file is None else load_issuing_options(issuing_file)
     with files.locked():
         identity = _subject(subject, files, socket_path)
-        ends_s = until_s or now_s + (days or HOST_DAYS) * DAY_S
+        how.check_issuer(files.certificate())
+        ends_s = until_s or now_s + (days or how.days or HOST_DAYS) * DAY_S
         if days is None and until_s is None:
             ends_s = min(ends_s, files.certificate().not_after_s)
-        row = files.issue(identity, ends_s, now_s)
+        row = files.issue(identity, ends_s, now_s, how.extras)
     if der:
         click.echo(read_file(files.file_of(row, ".der")), nl=False)
     elif pem:

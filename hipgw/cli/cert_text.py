@@ -8,11 +8,11 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from hipgw.cli.asking import CommandFailed
-from hipgw.cli.cert_files import Issued
 from hipgw.cli.rendering import bold, duration, table
 from hipgw.compat.control_client import printable
 from hipgw.crypto.certificates import CertificateError, HostCertificate
 from hipgw.crypto.certificates_chain import VerifiedChain
+from hipgw.daemon.fleet_ca import Issued
 from hipgw.errors import HipgwError
 
 P = ParamSpec("P")

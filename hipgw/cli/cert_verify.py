@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from hipgw.cli.asking import EXIT_CODES, json_option, print_json
-from hipgw.cli.cert_files import read_file
 from hipgw.cli.cert_text import (
     certificate_document,
     certificate_text,
@@ -32,6 +31,7 @@ from hipgw.crypto.certificates_chain import (
     revocation_lists_from,
     verify_chain,
 )
+from hipgw.daemon.fleet_ca import read_file
 from hipgw.errors import CryptoError
 from hipgw.values import Hit
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 TIME_UNITS: Final = (
@@ -88,6 +89,14 @@ def size(octets: int) -> str:
 def milliseconds(seconds: float) -> str:
     """A short time: "21.3 ms", or seconds from 1 s on."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def utc(unix_s: float) -> str:
+    """A Unix time as RFC 3339 in UTC: "2026-12-22T18:00:00Z"."""
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_s:.0f} s"
 
 
 def plural(count: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
-from hipgw.cli.rendering import ago, bold, duration, size
+from hipgw.cli.rendering import ago, bold, duration, size, utc
 
 
 @click.command(
@@ -116,10 +116,29 @@ def _peer_block(peer: dict[str, Any]) -> str:
         fields.append(("suite", suite_name(peer["esp_suite"])))
     if peer.get("last_used_s") is not None:
         fields.append(("latest traffic", ago(peer["last_used_s"])))
+    if certificate := peer.get("certificate"):
+        fields.append(("certificate", certificate_line(certificate, peer["hit"])))
     received, sent = peer.get("rx_octets", 0), peer.get("tx_octets", 0)
     if received or sent:
         fields.append(("transfer", f"{size(received)} received, {size(sent)} sent"))
     return _block("peer", peer_title(peer), fields)
+
+
+def certificate_line(certificate: dict[str, Any], hit: str) -> str:
+    """What a peer's certificate is worth, who has issued it, and until when or why not.
+
+    The subject is shown when it says more than the HIT.
+    """
+    words = [certificate["standing"]]
+    if certificate.get("subject") not in {None, f"CN={hit}"}:
+        words.append(certificate["subject"])
+    if certificate.get("issuer"):
+        words.append(f"issued by {certificate['issuer']}")
+    if certificate.get("detail"):
+        words.append(certificate["detail"])
+    elif certificate.get("valid_until") is not None:
+        words.append(f"until {utc(certificate['valid_until'])}")
+    return ", ".join(words)
 
 
 def _health_block(problems: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from hipgw.compat.control_client import ControlClient, ControlError
@@ -20,6 +21,8 @@ VALID_TILL: Final = "valid-till"
 PEM: Final = "--pem"
 NO_AUTHORITY: Final = frozenset({"not_running", "unknown_method", "no_authority"})
 """Codes of the daemon's answer that send us to the files."""
+HIPL_FILE: Final = Path("/etc/hip/hip_cert.cnf")
+"""Days and extensions, as HIPL has them."""
 ISSUE_S: Final = 60.0
 BASE64_COLUMNS: Final = 64
 
@@ -69,6 +72,8 @@ def _from_files(hit: str, until_s: int | None, socket_path: str) -> bytes:
     # -P: not the hipgw of the working directory, which may be anybody's.
     command = [sys.executable, "-P", "-m", "hipgw", "cert", "issue", hit, "--der"]
     command += ["--socket", socket_path]
+    if HIPL_FILE.exists():
+        command += ["--config", str(HIPL_FILE)]
     if until_s is not None:
         command += ["--until", str(until_s)]
     try:

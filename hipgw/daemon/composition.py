@@ -22,6 +22,7 @@ from typing import Any, Final
 from hipgw._fastpath.worker import DataPath
 from hipgw.daemon import privileges
 from hipgw.daemon.address_watch import AddressWatch
+from hipgw.daemon.certificate_config import load_certificates
 from hipgw.daemon.config import Config, changed_keys, load_config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
@@ -264,10 +265,13 @@ class Daemon:
             paths=paths,
             store_r1_counter=keeper.store_r1_counter,
             data_counters=data_path.counters,
+            certificates=load_certificates(
+                config.certificates, config.certificate_requirements(), facts.public_identities
+            ),
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
-            endpoint_config(config, counter.stored),
+            endpoint_config(config, counter.stored, gateway.certificates.policy),
             os.urandom,
             self._loop.time(),
             {entry.hit: entry.traits for entry in identities},
@@ -378,6 +382,11 @@ class Daemon:
         notify("RELOADING=1")
         try:
             config = load_config(self._config_file)
+            certificates = load_certificates(
+                config.certificates,
+                config.certificate_requirements(),
+                gateway.facts.public_identities,
+            )
         except ConfigError as error:
             log.warning("configuration not taken", extra={"reason": error})
         else:
@@ -385,8 +394,14 @@ class Daemon:
             set_level(config.log.level)
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
-            gateway.config = replace(gateway.config, peers=config.peers, log=config.log)
+            gateway.config = replace(
+                gateway.config,
+                peers=config.peers,
+                log=config.log,
+                certificates=config.certificates,
+            )
             gateway.own.readdress()
+            gateway.take_certificates(certificates)
             log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
             if fixed:
                 log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from hipgw.crypto import KEY_KINDS
 from hipgw.daemon import config_readers as read
+from hipgw.daemon.certificate_config import CertificateOptions
 from hipgw.daemon.strict_toml import (
     Troubles,
     load_toml,
@@ -223,6 +224,8 @@ class PeerOptions:
         read.matching(read.FILE_NAME, "the name of one of our identities", may_be_empty=True),
         reloadable=True,
     )
+    certificates: bool | None = option(None, read.one_of(read.REQUIREMENTS), reloadable=True)
+    """Whether it needs one; None: as `[certificates] policy` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,7 @@ class Config:
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
     opportunistic: OpportunisticOptions = field(default_factory=OpportunisticOptions)
+    certificates: CertificateOptions = field(default_factory=CertificateOptions)
     control: ControlOptions = field(default_factory=ControlOptions)
     hosts: HostsOptions = field(default_factory=HostsOptions)
     state: StateOptions = field(default_factory=StateOptions)
@@ -250,6 +254,11 @@ class Config:
             for peer in self.peers
         )
 
+    def certificate_requirements(self) -> dict[Hit, bool]:
+        """Whether a certificate is required of the peers that have a say of their own."""
+        said = {peer.hit: peer.certificates for peer in self.peers}
+        return {hit: required for hit, required in said.items() if required is not None}
+
 
 TABLES: Final[Mapping[str, type]] = {
     "host": HostOptions,
@@ -258,6 +267,7 @@ TABLES: Final[Mapping[str, type]] = {
     "offload": OffloadOptions,
     "hip": HipOptions,
     "opportunistic": OpportunisticOptions,
+    "certificates": CertificateOptions,
     "control": ControlOptions,
     "hosts": HostsOptions,
     "state": StateOptions,

@@ -50,6 +50,7 @@ ESP_SUITES: Final = {
     "aes-128-cmac-96": EspSuite.AES_CMAC_96,
 }
 ENCAPSULATIONS: Final = {"raw": Encapsulation.RAW, "udp": Encapsulation.UDP}
+REQUIREMENTS: Final = {"optional": False, "required": True}
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 

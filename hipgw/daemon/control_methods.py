@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import hipgw
 from hipgw.daemon import views
+from hipgw.daemon.certificate_methods import CertificateMethods
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
@@ -79,7 +80,8 @@ class ControlMethods:
         table |= {name: Method(call) for name, call in reads.items()}
         table |= {name: Method(call, Access.CHANGE) for name, call in changes.items()}
         table |= self._identities.table()
-        return table | UpkeepMethods(self._gateway, self._target).table()
+        table |= UpkeepMethods(self._gateway, self._target).table()
+        return table | CertificateMethods(self._gateway).table()
 
     def _now(self) -> float:
         return self._gateway.engine.now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hipgw.daemon.config import Config
 from hipgw.errors import ConfigError
-from hipgw.proto import EndpointConfig, IdentityTraits
+from hipgw.proto import NO_CERTIFICATES, CertificatePolicy, EndpointConfig, IdentityTraits
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -13,12 +13,15 @@ DI_OCTETS_LIMIT = 4095
 """The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
 
 
-def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
+def endpoint_config(
+    config: Config, r1_counter: int, certificates: CertificatePolicy = NO_CERTIFICATES
+) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
     Args:
         config: as read.
         r1_counter: the last one that was stored.
+        certificates: what the files of `[certificates]` hold.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent.
@@ -42,6 +45,7 @@ def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
         heartbeat_s=hip.heartbeat_s,
         announce_locators=hip.announce_locators,
         shotgun=hip.shotgun,
+        certificates=certificates,
         associations_most=hip.associations_limit,
         half_open_most=hip.half_open_limit,
         r1_rate=hip.r1_per_second,

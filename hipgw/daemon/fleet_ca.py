@@ -23,7 +23,9 @@ from hipgw.crypto import HostIdentity, PrivateHostIdentity
 from hipgw.crypto.certificates import HostCertificate, certificates_from, serial_text
 from hipgw.crypto.certificates_chain import RevocationList
 from hipgw.crypto.certificates_issuing import (
+    NO_EXTRAS,
     Authority,
+    Extras,
     Validity,
     issue_authority,
     issue_certificate,
@@ -198,14 +200,16 @@ class AuthorityFiles:
         path = self.directory / CHAIN_FILE
         return read_file(path) if path.exists() else b""
 
-    def issue(self, subject: HostIdentity, not_after_s: int, now_s: int) -> Issued:
+    def issue(
+        self, subject: HostIdentity, not_after_s: int, now_s: int, extras: Extras = NO_EXTRAS
+    ) -> Issued:
         """Certify a host and write its files.
 
         Raises:
             LocalProtocolError: not possible with this key, authority or end.
         """
         validity = Validity(now_s - BACKDATED_S, not_after_s)
-        return self.record(issue_certificate(self.authority(), subject, validity))
+        return self.record(issue_certificate(self.authority(), subject, validity, extras))
 
     def record(self, certificate: HostCertificate) -> Issued:
         """Write a certificate and its row in the index; CryptoError when it is not of a host."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hipgw.crypto import HostIdentity
+from hipgw.daemon.certificate_config import LoadedCertificates
 from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
@@ -21,6 +23,8 @@ from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
+    NO_CERTIFICATES,
+    CertificateJudged,
     Closed,
     Established,
     Event,
@@ -35,6 +39,7 @@ from hipgw.proto import (
     PeerNotFound,
     Rekeyed,
     RemoveSa,
+    Standing,
 )
 from hipgw.resolve import Resolver
 from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
@@ -70,6 +75,11 @@ class HostFacts:
         """HITs of this host, the default one first."""
         return tuple(entry.identity.hit for entry in self.identities)
 
+    @property
+    def public_identities(self) -> tuple[HostIdentity, ...]:
+        """Public halves of the identities, the default one first."""
+        return tuple(entry.identity.public for entry in self.identities)
+
 
 class Gateway:
     """Holds the parts; is the `EngineHost`, and tells what happens to whoever waits for it.
@@ -96,6 +106,7 @@ class Gateway:
         paths: Paths,
         store_r1_counter: Callable[[int], None],
         data_counters: Callable[[], dict[str, int]],
+        certificates: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
         self.facts = facts
@@ -106,6 +117,7 @@ class Gateway:
         self.queue: Final = queue
         self.paths: Final = paths
         self.data_counters: Final = data_counters
+        self.certificates = certificates or LoadedCertificates(NO_CERTIFICATES)
         self.store_r1_counter = store_r1_counter
         self.counters: Counter[str] = Counter()
         self._listeners: list[EventListener] = []
@@ -211,12 +223,28 @@ class Gateway:
                 self.lsis.keep_out(event.peer)
             case IdentityGone():
                 pass  # `own_identities` says so
+            case CertificateJudged():
+                self.counters[f"certificate_{event.standing}"] += 1
+                is_good = event.standing in {str(Standing.VERIFIED), str(Standing.UNVERIFIED)}
+                self._limited.log(
+                    logging.INFO if is_good else logging.WARNING,
+                    f"certificate {event.standing}",
+                    hit=event.local,
+                    peer_hit=event.peer,
+                    reason=event.detail or "-",
+                )
             case NotifyReceived():
                 self._limited.info(
                     "notify received", peer_hit=event.peer, notify_type=event.notify_type
                 )
         for listener in tuple(self._listeners):
             listener(event)
+
+    def take_certificates(self, certificates: LoadedCertificates) -> None:
+        """Other files, authorities or requirements: what peers have shown is looked at again."""
+        self.certificates = certificates
+        policy = certificates.policy
+        self.engine.step(lambda now: self.engine.endpoint.certificates_changed(policy, now))
 
     # --- for the control socket and the life of the daemon ---
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import hipgw
 from hipgw._fastpath.reasons import REASONS
+from hipgw.daemon.certificate_views import certificate_view, own_certificates_view
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.sa_home import SaRecord
@@ -89,6 +90,7 @@ def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
             "udp_port": config.network.udp_port,
             "raw": bool(gateway.sockets.families),
         },
+        "certificates": own_certificates_view(gateway.certificates),
         "peers": peers_view(gateway, now),
         "health": health_view(gateway),
     }
@@ -187,6 +189,7 @@ def _association(
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
         "shotgun": gateway.config.hip.shotgun,
         **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
+        "certificate": certificate_view(view.certificate),
     }
 
 
@@ -204,6 +207,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         "anonymous": False,
         "shotgun": gateway.config.hip.shotgun,
         **no_upkeep(),
+        "certificate": None,
     }
 
 
@@ -288,6 +292,7 @@ def health_view(gateway: Gateway) -> list[dict[str, str]]:
                 "remedy": "look at routes and packet filter",
             }
         )
+    found += gateway.certificates.problems()
     if config.lab.export_keys is not None:
         found.append(
             {

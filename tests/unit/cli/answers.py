@@ -34,6 +34,16 @@ PEER: dict[str, Any] = {
     "tx_packets": 4100,
     "spi_in": 0xC2690528,
     "spi_out": 0x0A7E11D3,
+    "certificate": {
+        "standing": "verified",
+        "verified": True,
+        "detail": None,
+        "subject": f"CN={PEER_HIT}",
+        "issuer": "CN=2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad,O=Example fleet",
+        "serial": "5F02B1C3",
+        "valid_until": 1795446000,
+        "required": False,
+    },
 }
 QUIET_PEER: dict[str, Any] = {
     "hit": QUIET_HIT,
@@ -60,6 +70,7 @@ QUIET_PEER: dict[str, Any] = {
     "tx_packets": 0,
     "spi_in": None,
     "spi_out": None,
+    "certificate": None,
 }
 HITS: dict[str, Any] = {
     "hits": [
@@ -118,6 +129,7 @@ STATUS: dict[str, Any] = {
     "identity": {"hit": LOCAL_HIT, "algorithm": "ecdsa-p256", "lsi": "1.0.0.1"},
     "identities": HITS["hits"][:2],
     "listening": {"udp_port": 10500, "raw": True},
+    "certificates": {"own": [], "send_in": ["r2", "update"], "anchors": 1, "lists": 1},
     "peers": [PEER, QUIET_PEER],
     "health": [
         {"problem": "no address known for 1 peer", "remedy": "add it to /etc/hip/hosts"},

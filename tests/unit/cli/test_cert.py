@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hipgw.cli.cert_files import AuthorityFiles
 from hipgw.crypto import PrivateHostIdentity
 from hipgw.crypto.certificates import certificates_from, identity_from_public_key
 from hipgw.crypto.certificates_chain import revocation_lists_from
+from hipgw.daemon.fleet_ca import AuthorityFiles
 from hipgw.values import Hit
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.control_server import MemoryControlServer, RefusedError

@@ -28,6 +28,7 @@ peer: gw2
   state: ESTABLISHED for 1 hour, 2 minutes
   suite: AES-GCM-16
   latest traffic: 12 seconds ago
+  certificate: verified, issued by CN=2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad,O=Example fleet, until 2026-11-23T15:00:00Z
   transfer: 1.23 MiB received, 4.56 MiB sent
 
 peer: 2001:25:a1b2:c3d4:e5f6:708:90a:b0c0

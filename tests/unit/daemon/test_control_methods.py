@@ -287,6 +287,7 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
             "identity_rotate",
             "opportunistic_set",
             "pins_remove",
+            "certificate",
         }
 
     tell(tmp_path, story)
