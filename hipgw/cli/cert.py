@@ -10,10 +10,11 @@ from typing import Final
 import click
 
 from hipgw.cli.asking import EXIT_CODES, CommandFailed, ask, json_option, print_json
-from hipgw.cli.cert_text import certificate_document, fields, issued_table, plainly, time_text
+from hipgw.cli.cert_capture import check_capture
+from hipgw.cli.cert_text import certificate_document, fields, issued_table, plainly
 from hipgw.cli.cert_verify import show, verify
 from hipgw.cli.key import ALGORITHMS
-from hipgw.cli.rendering import plural
+from hipgw.cli.rendering import plural, utc
 from hipgw.compat.control_client import DEFAULT_SOCKET, SOCKET_VARIABLE
 from hipgw.crypto import HostIdentity, PrivateHostIdentity
 from hipgw.crypto.certificates import certificates_from, identity_from_public_key
@@ -144,7 +145,7 @@ def ca_new(
                 ("hit", str(made.hit)),
                 ("algorithm", identity.public.kind),
                 ("directory", str(directory)),
-                ("valid until", time_text(made.not_after_s)),
+                ("valid until", utc(made.not_after_s)),
             )
         )
     )
@@ -233,7 +234,7 @@ def _show_issued(files: AuthorityFiles, row: Issued, *, as_json: bool) -> None:
             (
                 ("hit", str(row.hit)),
                 ("serial", row.name),
-                ("valid until", time_text(row.not_after_s)),
+                ("valid until", utc(row.not_after_s)),
                 ("file", str(file)),
             )
         )
@@ -392,8 +393,9 @@ def _show_list(
         return
     for row in changed:
         click.echo(f"revoked {row.name}, {row.hit}")
-    click.echo(f"{file}: {plural(listed, 'certificate')}, next by {time_text(next_update_s)}")
+    click.echo(f"{file}: {plural(listed, 'certificate')}, next by {utc(next_update_s)}")
 
 
 cert.add_command(show)
 cert.add_command(verify)
+cert.add_command(check_capture)

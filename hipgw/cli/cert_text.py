@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from hipgw.cli.asking import CommandFailed
-from hipgw.cli.rendering import bold, duration, table
+from hipgw.cli.rendering import bold, duration, table, utc
 from hipgw.compat.control_client import printable
 from hipgw.crypto.certificates import CertificateError, HostCertificate
 from hipgw.crypto.certificates_chain import VerifiedChain
@@ -31,11 +30,6 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             raise CommandFailed(str(error)) from error
 
     return run
-
-
-def time_text(unix_s: int) -> str:
-    """UTC to the second, as ISO 8601 has it."""
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def fields(pairs: tuple[tuple[str, str], ...]) -> str:
@@ -75,8 +69,8 @@ def certificate_text(certificate: HostCertificate, now_s: int) -> str:
             ("issuer", document["issuer"] or "-"),
             ("issuer hit", ", ".join(document["issuer_hits"]) or "-"),
             ("serial", document["serial"]),
-            ("valid from", time_text(certificate.not_before_s)),
-            ("valid until", f"{time_text(certificate.not_after_s)} ({until})"),
+            ("valid from", utc(certificate.not_before_s)),
+            ("valid until", f"{utc(certificate.not_after_s)} ({until})"),
             ("authority", "yes" if document["authority"] else "no"),
         )
     )
@@ -88,7 +82,7 @@ def issued_table(rows: tuple[Issued, ...], now_s: int) -> str:
         (
             str(row.hit),
             row.status(now_s) + (", authority" if row.is_authority else ""),
-            time_text(row.not_after_s),
+            utc(row.not_after_s),
             row.name,
         )
         for row in rows
@@ -118,5 +112,5 @@ def verdict_document(file: str, verdict: VerifiedChain | CertificateError) -> di
 def verdict_text(file: str, verdict: VerifiedChain | CertificateError) -> str:
     """One line for one file."""
     if isinstance(verdict, VerifiedChain):
-        return f"{file}: verified, {verdict.hit}, until {time_text(verdict.until_s)}"
+        return f"{file}: verified, {verdict.hit}, until {utc(verdict.until_s)}"
     return f"{file}: refused, {verdict}"

@@ -104,11 +104,53 @@ def sightings(path: Path) -> list[Sighting]:
     return [sighting for sighting in seen if sighting is not None]
 
 
+def control_packets(path: Path) -> list[tuple[float, bytes]]:
+    """Time (seconds since the epoch) and octets of the HIP packets of a capture, out of IP and UDP.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or is not a capture.
+    """
+    found = []
+    for time_s, frame in read_pcap(path.read_bytes()):
+        carried = _dissect(frame)
+        if carried is not None and carried.protocol == HIP_PROTOCOL:
+            found.append((time_s, carried.payload))
+    return found
+
+
 def classify(time_s: float, frame: bytes) -> Sighting | None:
     """What an Ethernet frame carries, or None when it is neither HIP nor ESP.
 
-    IPv6 extension headers and fragments are not looked into: hipgw sends none.
+    IPv6 extension headers and fragments are not looked into.
     """
+    carried = _dissect(frame)
+    if carried is None:
+        return None
+    ends = carried.source, carried.destination, carried.encapsulation
+    if carried.protocol == ESP_PROTOCOL and len(carried.payload) >= 8:
+        return Sighting(time_s, *ends, None, carried.ip_octets)
+    if carried.protocol == HIP_PROTOCOL and len(carried.payload) >= HIP_HEADER_OCTETS:
+        try:
+            kind = PacketType(carried.payload[2] & 0x7F)
+        except ValueError:
+            return None
+        return Sighting(time_s, *ends, kind, carried.ip_octets)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """The payload of an IP packet, taken out of UDP where that carries HIP or ESP."""
+
+    source: Address
+    destination: Address
+    encapsulation: Encapsulation
+    protocol: int
+    payload: bytes
+    ip_octets: int
+
+
+def _dissect(frame: bytes) -> _Carried | None:
     packet = frame[ETHERNET_HEADER_OCTETS:]
     source: Address
     destination: Address
@@ -130,12 +172,4 @@ def classify(time_s: float, frame: bytes) -> Sighting | None:
         payload, encapsulation = payload[UDP_HEADER_OCTETS:], Encapsulation.UDP
         is_control = payload[:4] == ZERO_MARKER
         protocol, payload = (HIP_PROTOCOL, payload[4:]) if is_control else (ESP_PROTOCOL, payload)
-    if protocol == ESP_PROTOCOL and len(payload) >= 8:
-        return Sighting(time_s, source, destination, encapsulation, None, length)
-    if protocol == HIP_PROTOCOL and len(payload) >= HIP_HEADER_OCTETS:
-        try:
-            kind = PacketType(payload[2] & 0x7F)
-        except ValueError:
-            return None
-        return Sighting(time_s, source, destination, encapsulation, kind, length)
-    return None
+    return _Carried(source, destination, encapsulation, protocol, payload, length)

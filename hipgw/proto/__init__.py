@@ -5,6 +5,7 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 """
 
 from hipgw.proto.association_view import AssociationView, HeartbeatView
+from hipgw.proto.certificate_observer import CertificateObserver, ObservedPacket, Passing
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
 from hipgw.proto.config import EndpointConfig, permit_everyone
 from hipgw.proto.credentials import CertificateView, Standing
@@ -45,6 +46,7 @@ __all__ = [
     "TRANSITIONS",
     "AssociationView",
     "CertificateJudged",
+    "CertificateObserver",
     "CertificatePolicy",
     "CertificateView",
     "Closed",
@@ -68,7 +70,9 @@ __all__ = [
     "LocatorView",
     "MoveSa",
     "NotifyReceived",
+    "ObservedPacket",
     "Origin",
+    "Passing",
     "PeerFound",
     "PeerIsAnonymous",
     "PeerNotFound",
