@@ -59,6 +59,8 @@ from hipgw.wire import (
 
 RENEW_S: Final = 60.0
 """How long before the end of a required certificate its host is asked for another."""
+LOOK_AGAIN_LEAST_S: Final = 0.05
+"""A timer that runs out a rounding error too early must not run out at once again."""
 LOOK_AGAIN_MOST_S: Final = 3600.0
 """The wall clock may be set: ends of validity are looked at so often at least."""
 UPDATE_ROOM_OCTETS: Final = PARAMETER_OCTETS_MAX - 640
@@ -270,7 +272,7 @@ class CertificateGate:
             due.append(now + min(max(left_s, 0.0), LOOK_AGAIN_MOST_S))
         times = [at for at in due if at is not None]
         if times:
-            delay_s = max(min(times) - now, 0.0)
+            delay_s = max(min(times) - now, LOOK_AGAIN_LEAST_S)
             self._core.arm(association, TimerKind.CERTIFICATES, now, delay_s)
 
     def on_timer(self, association: Association, now: float) -> None:
