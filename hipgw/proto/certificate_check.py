@@ -109,7 +109,7 @@ class CertificateCheck:
         if not groups and self.is_required and assembler.is_waiting:
             part = CertificateGroup(tuple(one for packet in self.packets for one in packet))
             judged = JudgeGroups((part,), host, self.trust, self.unix_now_s).run()
-            return Refused(MISSING, NotifyType.CREDENTIALS_REQUIRED) if not judged.chain else judged
+            return judged if judged.chain else _missing("not all of a chain was shown")
         if not groups:
             return self._verdict(Judgement(None, None))
         return self._verdict(JudgeGroups(tuple(groups), host, self.trust, self.unix_now_s).run())
@@ -119,8 +119,13 @@ class CertificateCheck:
             return judgement
         if isinstance(judgement.outcome, CertificatesRefused):
             said = judgement.outcome.notification
-            return Refused(REFUSED, NotifyType.INVALID_CERTIFICATE, said.data)
-        return Refused(MISSING, NotifyType.CREDENTIALS_REQUIRED)
+            detail = judgement.outcome.detail
+            return Refused(REFUSED, NotifyType.INVALID_CERTIFICATE, said.data, detail)
+        return _missing("none shown")
+
+
+def _missing(detail: str) -> Refused:
+    return Refused(MISSING, NotifyType.CREDENTIALS_REQUIRED, detail=detail)
 
 
 NO_CHECK: Final = CertificateCheck((), None, 0.0, is_required=False)

@@ -13,7 +13,8 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto.association import Association
 from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core
-from hipgw.proto.events import NotifyReceived
+from hipgw.proto.credentials import Standing
+from hipgw.proto.events import CertificateJudged, NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
 from hipgw.proto.packets import build_packet
 from hipgw.proto.refusals import Refused, RefusedError
@@ -35,6 +36,10 @@ class Notifier:
     def refuse(self, refused: Refused, local: Hit, peer: Hit, path: Path, now: float) -> None:
         """Count a dropped packet and tell its sender if it has earned an answer."""
         self._core.drop(refused.reason)
+        if refused.detail:
+            standing = str(Standing.REFUSED)
+            judged = CertificateJudged(local, peer, standing, refused.detail, None)
+            self._core.events.append(judged)
         identity = self._core.identities.get(local)
         if refused.notify is not None and identity is not None:
             notification = Notification(int(refused.notify), refused.data)

@@ -20,6 +20,8 @@ class Refused:
     notify: NotifyType | None = None
     data: bytes = b""
     """Notification Data."""
+    detail: str = ""
+    """Of a refused certificate: why, for the operator."""
 
 
 class RefusedError(PeerProtocolError):

@@ -293,6 +293,9 @@ def test_required_of_the_initiator_but_bad(bad: object) -> None:
     world.network.run(3.0)
     assert bob.dropped() == {"certificate_refused": 1}
     assert bob.endpoint.associations() == []
+    (judged,) = bob.saw(CertificateJudged)
+    assert judged.standing == "refused"
+    assert judged.detail
     group = world.policy(*chain).group_of(ALICE.hit)[0].group
     assert notified(alice) == [(NotifyType.INVALID_CERTIFICATE, bytes((group, 1)))]
     assert [event.reason for event in alice.saw(Failed)] == ["certificate_refused"]
@@ -308,6 +311,7 @@ def test_required_of_the_responder_but_bad(bad: object) -> None:
     assert alice.dropped()["certificate_refused"] == 1
     assert alice.state(bob) is State.E_FAILED
     assert (alice.sas, bob.sas) == ({}, {})
+    assert [event.standing for event in alice.saw(CertificateJudged)] == ["refused"]
     (told,) = notified(bob)
     assert told[0] == NotifyType.INVALID_CERTIFICATE
 
