@@ -42,9 +42,11 @@ def run(ctx: click.Context, config_path: str, *, check: bool) -> None:
     """
     try:
         if check:
+            from hipgw.daemon.certificate_config import load_certificates
             from hipgw.daemon.config import load_config
 
-            load_config(Path(config_path))
+            config = load_config(Path(config_path))
+            load_certificates(config.certificates, config.certificate_requirements(), ())
             click.echo(f"{config_path}: valid")
             return
         from hipgw.daemon.main import run as run_daemon

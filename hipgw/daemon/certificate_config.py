@@ -129,9 +129,7 @@ def load_certificates(
     """
     chains: dict[Hit, tuple[HostCertificate, ...]] = {}
     unused: list[FilePath] = []
-    for file in options.chains:
-        if not file.exists():
-            continue
+    for file in _files(options.chains):
         chain = _certificates(file)
         owner = next((one for one in identities if one == chain[0].public), None)
         if owner is None:
@@ -174,16 +172,26 @@ def load_trust(places: Sequence[FilePath], *, lists_required: bool = False) -> T
 
 
 def _files(places: Sequence[FilePath]) -> Iterator[FilePath]:
-    """The files of these places that are there, in the order of their names."""
+    """The files of these places that are there, in the order of their names.
+
+    Raises:
+        ConfigError: a place that this process may not look at.
+    """
     for place in places:
-        if place.is_dir():
-            yield from sorted(
-                file
-                for file in place.iterdir()
-                if file.suffix in SUFFIXES and not file.name.startswith(".")
-            )
-        elif place.exists():
-            yield place
+        try:
+            if place.is_dir():
+                names = sorted(place.iterdir())
+                yield from (
+                    file
+                    for file in names
+                    if file.suffix in SUFFIXES and not file.name.startswith(".")
+                )
+            elif place.exists():
+                yield place
+        except OSError as error:
+            raise ConfigError(
+                f"{error.strerror}: expected what this process may read", file=str(place)
+            ) from error
 
 
 def _octets(file: FilePath) -> bytes:

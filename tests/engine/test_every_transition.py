@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hipgw.proto import TRANSITIONS, EndpointConfig, State, Trigger
+from hipgw.proto import TRANSITIONS, CertificatePolicy, EndpointConfig, State, Trigger
 from hipgw.proto.association import Association
 from hipgw.values import DhGroup, HitSuite, NotifyType
 from hipgw.wire import HitSuiteList, Notification, PacketType, Seq
@@ -328,6 +328,25 @@ def closed_for_long_enough() -> None:
     assert other.state(one) is State.UNASSOCIATED
 
 
+def certificates_are_missing() -> None:
+    """Of the Responder at its R2; of the peer of either state once they are asked for."""
+    strict = CertificatePolicy(requires=lambda _peer: True)
+    network = Network()
+    one = network.node(config=replace(FAST, certificates=strict))
+    one.want(network.node(config=FAST))
+    network.run(0.1)
+    for late in (False, True):
+        network, one, other = hosts()
+        one.want(other)
+        network.run(0.1)
+        asking = one if late else other
+        assert asking.endpoint.associations()[0].state is (
+            State.ESTABLISHED if late else State.R2_SENT
+        )
+        asking.endpoint.certificates_changed(strict, network.now)
+        asking.settle()
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     whole_exchange_ended_by_data,
     i2_crosses_i2,
@@ -353,6 +372,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     closed_and_calling_in_vain,
     closed_and_answered_by_nothing_we_accept,
     closed_for_long_enough,
+    certificates_are_missing,
 )
 
 STATELESS = {(State.UNASSOCIATED, Trigger.I1_RECEIVED)}

@@ -81,6 +81,16 @@ def test_check_of_a_wrong_file_names_file_line_and_key(invoke: Invoke, tmp_path:
     assert any("nonsense" in line for line in lines)
 
 
+def test_check_reads_the_files_of_certificates_too(invoke: Invoke, tmp_path: Path) -> None:
+    file = tmp_path / "hipgw.toml"
+    anchors = tmp_path / "anchors"
+    file.write_text(f'[certificates]\npolicy = "required"\nanchors = ["{anchors}"]\n')
+    said = invoke("run", "-c", str(file), "--check")
+    assert said.exit_code == 2
+    assert "certificates.anchors: certificates are required, but no authority" in said.stderr
+    assert str(anchors) in said.stderr
+
+
 def test_check_of_a_missing_file(invoke: Invoke, tmp_path: Path) -> None:
     said = invoke("run", "-c", str(tmp_path / "none.toml"), "--check")
     assert said.exit_code == 2
