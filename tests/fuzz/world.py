@@ -43,6 +43,7 @@ from hipgw.proto.responder_jobs import AcceptedI2, MadeR1
 from hipgw.proto.timers import TimerHeap
 from hipgw.values import Address, DhGroup, Direction, Encapsulation, Hit, Path, Spi
 from hipgw.wire import (
+    LIFETIME_UNBOUNDED_S,
     ParameterType,
     checksum_is_right,
     find_tlv,
@@ -351,6 +352,7 @@ def _hosts(flavour: Flavour) -> World:
         puzzle_tries=64,
         answer_opportunistic=two,
         announce_locators=is_moving,
+        locator_lifetime_s=30 if is_moving else LIFETIME_UNBOUNDED_S,
         rekey_with_dh=is_moving,
         rekey_on_move=is_moving,
         shotgun=is_moving,
