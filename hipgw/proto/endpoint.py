@@ -25,6 +25,7 @@ from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
+from hipgw.proto.state_loss import StateLoss
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.upkeep import Upkeep
 from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
@@ -72,6 +73,7 @@ class Endpoint:
         self._initiator: Final = Initiator(core, self._notifier, shotgun)
         self._opportunist: Final = Opportunist(core, self._initiator)
         self._closer: Final = Closer(core, authenticator)
+        self._state_loss: Final = StateLoss(core)
         self._upkeep: Final = Upkeep(
             core,
             shotgun,
@@ -295,6 +297,22 @@ class Endpoint:
         for association in tuple(self._core.associations.values()):
             if association is owner or association.spi_out == spi:
                 self._upkeep.rekeyer.start(association, "packets", now)
+
+    def unknown_spi(self, peer: Hit, paths: Sequence[Path], now: float) -> bool:
+        """ESP with an SPI that is not ours came from where `peer` may be.
+
+        Args:
+            peer: whose address the source is, as far as we know.
+            paths: the way back to that source, then others.
+            now: monotonic seconds.
+
+        Returns:
+            Whether a base exchange begins, because one of us has lost its state.
+        """
+        if not paths or not self._state_loss.may_call(peer, paths[0].peer, now):
+            return False
+        self.want_association(peer, paths, now)
+        return True
 
     def path_failed(self, path: Path, now: float, *, is_certain: bool = False) -> None:
         """Something says that a path does not work.
