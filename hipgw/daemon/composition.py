@@ -267,7 +267,7 @@ class Daemon:
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
-            endpoint_config(config, counter.stored),
+            endpoint_config(config, counter.stored, resolver.rendezvous_of),
             os.urandom,
             self._loop.time(),
             {entry.hit: entry.traits for entry in identities},

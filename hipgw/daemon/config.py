@@ -223,6 +223,7 @@ class PeerOptions:
         read.matching(read.FILE_NAME, "the name of one of our identities", may_be_empty=True),
         reloadable=True,
     )
+    via: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class Config:
     def known_peers(self) -> tuple[Peer, ...]:
         """The `[[peer]]` tables as the resolver takes them."""
         return tuple(
-            Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation)
+            Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation, peer.via)
             for peer in self.peers
         )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from hipgw.daemon.config import Config
 from hipgw.errors import ConfigError
 from hipgw.proto import EndpointConfig, IdentityTraits
+from hipgw.proto.config import rendezvous_of_nobody
+from hipgw.values import Address, Hit
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -13,12 +17,17 @@ DI_OCTETS_LIMIT = 4095
 """The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
 
 
-def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
+def endpoint_config(
+    config: Config,
+    r1_counter: int,
+    rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody,
+) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
     Args:
         config: as read.
         r1_counter: the last one that was stored.
+        rendezvous_of: the rendezvous servers of a peer.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent.
@@ -29,6 +38,7 @@ def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
         dh_groups=hip.dh_groups,
         hip_ciphers=hip.ciphers,
         esp_suites=hip.esp_suites,
+        rendezvous_of=rendezvous_of,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,

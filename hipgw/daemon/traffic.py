@@ -95,7 +95,7 @@ class Paths:
 
         With `all_pairs` the paths from our other addresses follow.
         """
-        encapsulation = self._resolver.encapsulation_of(peer)
+        encapsulation = self._encapsulation_of(peer)
         first: list[Path] = []
         more: list[Path] = []
         for locator in self._resolver.locators_of(peer):
@@ -114,6 +114,18 @@ class Paths:
             self._sockets.make_path(source, locator, encapsulation, HIP_UDP_PORT)
             for source in self._sources_to(locator)
         ]
+
+    def via(self, peer: Hit) -> list[Path]:
+        """A path per rendezvous server of the peer that the kernel has a route to."""
+        return [
+            self._sockets.make_path(source, server, self._encapsulation_of(peer), HIP_UDP_PORT)
+            for server in self._resolver.rendezvous_of(peer)
+            for source in self._sources_to(server)[:1]
+        ]
+
+    def _encapsulation_of(self, peer: Hit) -> Encapsulation:
+        asked = self._resolver.encapsulation_of(peer)
+        return self._encapsulation if asked is None else asked
 
     def back_to(self, locator: Address, encapsulation: Encapsulation, port: int) -> list[Path]:
         """The path to where a packet came from; none when the kernel has no route there."""
@@ -244,8 +256,8 @@ class Traffic:
     def want(self, local: Hit | None, peer: Hit) -> bool:
         """See to it that there is an association; False, and a count, when none can begin."""
         self._resolver.refresh()
-        paths = self._paths.to(peer)
-        if not paths:
+        paths, via = self._paths.to(peer), self._paths.via(peer)
+        if not paths and not via:
             self.counters["no_locator"] += 1
             self._limited.warning(
                 "no way to reach peer: give it an address in the configuration or a hosts file",
@@ -254,7 +266,9 @@ class Traffic:
             return False
         try:
             self._engine.step(
-                lambda now: self._engine.endpoint.want_association(peer, paths, now, local=local)
+                lambda now: self._engine.endpoint.want_association(
+                    peer, paths, now, local=local, via=via
+                )
             )
         except LocalProtocolError as error:
             self.counters["not_wanted"] += 1

@@ -32,6 +32,7 @@ class Initiation:
     """Our side of a base exchange as Initiator, from the first I1 to the R2."""
 
     paths: tuple[Path, ...]
+    """To the peer itself."""
     started_s: float
     i1: bytes = b""
     sent_s: float = 0.0
@@ -53,6 +54,13 @@ class Initiation:
     peer_host_id_tlv: bytes = field(default=b"", repr=False)
     """HOST_ID of the R1 as it came, which HIP_MAC_2 covers (RFC 7401 section 5.2.13)."""
     notify_type: int | None = None
+    via: tuple[Path, ...] = ()
+    """To rendezvous servers that forward I1s to the peer (RFC 8004)."""
+
+    @property
+    def ways(self) -> tuple[Path, ...]:
+        """Where I1s go: to the peer itself first."""
+        return self.paths + self.via
 
 
 @dataclass(slots=True, eq=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hipgw.errors import LocalProtocolError
-from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, HitSuite
+from hipgw.values import Address, DhGroup, EspSuite, HipCipher, Hit, HitSuite
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
 _POSITIVE: Final = (
@@ -35,6 +35,11 @@ _NOT_NEGATIVE: Final = (
     "r1_wait_most_s",
     "shotgun_pace_s",
 )
+
+
+def rendezvous_of_nobody(_peer: Hit) -> Sequence[Address]:
+    """The default: no peer has a rendezvous server that we know of."""
+    return ()
 
 
 def permit_everyone(peer: Hit) -> bool:
@@ -67,6 +72,8 @@ class EndpointConfig:
     """Suites of peers that we accept, sent as HIT_SUITE_LIST."""
     permits: Callable[[Hit], bool] = permit_everyone
     """Whether a peer may have an association with us; asked after a solved puzzle."""
+    rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody
+    """Rendezvous servers of a peer, to which UPDATEs go as well when the direct ways are silent."""
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
     accept_anonymous: bool = True

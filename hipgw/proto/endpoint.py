@@ -112,7 +112,13 @@ class Endpoint:
         self._reception.receive(payload, path, now)
 
     def want_association(
-        self, peer: Hit, paths: Sequence[Path], now: float, *, local: Hit | None = None
+        self,
+        peer: Hit,
+        paths: Sequence[Path],
+        now: float,
+        *,
+        local: Hit | None = None,
+        via: Sequence[Path] = (),
     ) -> None:
         """See to it that there is an association with `peer`; asking again does no harm.
 
@@ -121,6 +127,7 @@ class Endpoint:
             paths: where it may be reached, best first.
             now: monotonic seconds.
             local: which of our identities; None for the one in use, else the first.
+            via: paths to its rendezvous servers, which forward I1s (RFC 8004); no data goes there.
 
         Raises:
             LocalProtocolError: `peer` or `local` cannot be meant, or a new exchange has no path.
@@ -137,16 +144,17 @@ class Endpoint:
                 return
         elif core.is_retired(identity.hit):
             raise LocalProtocolError(f"{identity.hit} is on its way out: choose another identity")
-        if not paths:
+        ways = (*paths, *via)
+        if not ways:
             raise LocalProtocolError(f"no path to {peer}: give at least one address")
         refusal = self._reason_not_to(peer, association)
         if refusal is not None:
             core.events.append(Failed(identity.hit, peer, refusal))
             return
         if association is None:
-            association = Association(identity, peer, paths[0], Role.INITIATOR, now, now)
+            association = Association(identity, peer, ways[0], Role.INITIATOR, now, now)
             core.add(association)
-        self._initiator.begin(association, paths, now)
+        self._initiator.begin(association, paths, now, via=via)
 
     def close_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> None:
         """End the association with `peer`, if there is one.

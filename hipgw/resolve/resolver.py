@@ -69,6 +69,11 @@ class Resolver:
             self._at = {locator: tuple(hits) for locator, hits in table.items()}
         return self._at.get(address, ())
 
+    def rendezvous_of(self, hit: Hit) -> tuple[Address, ...]:
+        """Rendezvous servers of a peer, in the order of the configuration."""
+        peer = self._peers.get(hit)
+        return peer.via if peer else ()
+
     def encapsulation_of(self, hit: Hit) -> Encapsulation | None:
         """What `[[peer]] encapsulation` asks for, or None."""
         peer = self._peers.get(hit)

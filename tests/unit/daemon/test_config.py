@@ -75,6 +75,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         (IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")),
         Encapsulation.UDP,
         "guest",
+        via=(IPv4Address("192.0.2.9"),),
     )
 
 
