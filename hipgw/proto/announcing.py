@@ -120,6 +120,10 @@ class Announcer:
             self.arm_renewal(association, now)
         return is_sent
 
+    def tell_in_turn(self, association: Association, now: float, is_forced: bool) -> bool:
+        """The turn of an association that has waited for it."""
+        return self.tell(association, now, is_forced=is_forced)
+
     def _send(
         self,
         association: Association,

@@ -119,6 +119,7 @@ class EspState:
     """Inner octets carried so far."""
     last_sent_s: float | None = None
     """When data was last seen to be sent."""
+    last_received_s: float | None = None
     credit: Credit = field(default_factory=Credit)
     is_limited: bool = False
     """Whether the outbound SA has a limit, which a LimitPath set."""

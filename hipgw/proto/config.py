@@ -23,6 +23,8 @@ _POSITIVE: Final = (
     "opportunistic_most",
     "opportunistic_r1_most",
     "shotgun_paths_most",
+    "announce_rate",
+    "announce_burst",
 )
 _NOT_NEGATIVE: Final = (
     "rekey_s",
@@ -157,6 +159,10 @@ class EndpointConfig:
     """Locators kept per peer, and announced to it."""
     locator_lifetime_s: int = LIFETIME_UNBOUNDED_S
     """Lifetime of our locators; a finite one is renewed after two thirds of it."""
+    announce_rate: float = 250.0
+    """Peers told of changed addresses per second, those that data goes to first."""
+    announce_burst: float = 64.0
+    """Peers told at once."""
     verify_tries: int = 5
     """Times an address of a peer is asked for an echo."""
     verifications_most: int = 4

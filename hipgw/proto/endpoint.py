@@ -378,7 +378,9 @@ class Endpoint:
         """Do what is due; harmless when nothing is."""
         while (key := self._core.timers.take_due(now)) is not None:
             association, kind = key
-            if association is None:
+            if kind is TimerKind.ANNOUNCE:
+                self._upkeep.herald.on_timer(now)
+            elif association is None:
                 self._pool.renew(now)
             elif kind is TimerKind.RETRY:
                 self._on_retry(association, now)

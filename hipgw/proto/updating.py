@@ -194,7 +194,10 @@ class Updater:
             updates.rekeyed_by = reply.update_id
             if self._rekeyer.on_esp_info(association, info, packet, reply, now):
                 return  # it is acknowledged once the new inbound SA is there
-        if not self._verifier.verify_all(association, reply):
+        is_acknowledged = self._verifier.verify_all(association, reply) or (
+            listing is not None and self._verifier.verify_again(association, reply)
+        )
+        if not is_acknowledged:
             self._sender.acknowledge(association, reply)
         self._mobility.settle(association, now)
 

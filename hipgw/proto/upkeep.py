@@ -14,6 +14,7 @@ from hipgw.proto.association import Association
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.closing import Closer
 from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.herald import Herald
 from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.reachability import Reachability
@@ -47,6 +48,7 @@ class Upkeep:
         self._verifier: Final = Verifier(core, self._sender)
         self._steering: Final = Steering(core, self._sender, self._verifier)
         self._announcer: Final = Announcer(core, self._sender, self.rekeyer)
+        self.herald: Final = Herald(core, self._announcer.tell_in_turn)
         self.mobility: Final = Mobility(
             core,
             notifier,
@@ -54,6 +56,7 @@ class Upkeep:
             verifier=self._verifier,
             steering=self._steering,
             announcer=self._announcer,
+            herald=self.herald,
         )
         settle = self.mobility.settle
         self.reachability: Final = Reachability(core, self._sender, closer, settle)
@@ -134,4 +137,7 @@ class Upkeep:
         now: float,
     ) -> bool:
         """Counters of one SA; whether they have grown."""
-        return self._accountant.count(association, direction, spi, totals, now)
+        is_more = self._accountant.count(association, direction, spi, totals, now)
+        if is_more:
+            self.herald.hurry(association, now)
+        return is_more
