@@ -384,7 +384,7 @@ class Play:
                 self.has_closed = True
                 world.close(host)
             case 2:
-                world.esp(host)
+                world.esp(host, is_known=not amount & 32)
             case 3:
                 stranger = Hit(world.peer.hit.packed[:14] + amount.to_bytes(2, "big"))
                 path = world.path(world.node)
