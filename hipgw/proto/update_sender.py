@@ -186,6 +186,7 @@ class UpdateSender:
             self._void(outstanding)
         if not paths:
             outstanding.due_s = now + outstanding.delay_s  # stranded: that is no try
+            outstanding.delay_s = min(2 * outstanding.delay_s, core.config.retry_most_s)
             return
         if outstanding.tries:
             association.retransmissions += 1
