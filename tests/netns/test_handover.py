@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.netns
 OLD = {4: "10.77.0.1/24", 6: "fd00:77::1/64"}
 NEW = {4: "10.77.0.101/25", 6: "fd00:77::101/64"}
 """Of another prefix length: the kernel takes what is in the same prefix along when one goes."""
+KEYED = ("ESTABLISHED", "R2-SENT")
 SENT = "User message was sent successfully to the HIP daemon.\n"
 
 
@@ -156,6 +158,50 @@ def test_another_uplink_takes_over(cut: str) -> None:
             said = a.run(["hipgw", "hipconf", "get", "ha", "all"]).stdout
             assert " Heartbeat " in said
             assert " packets sent, " in said
+
+
+def test_both_hosts_move_at_once() -> None:
+    settings = {"hip": {"announce_locators": True}}
+    with lab_of("both", settings=settings) as lab:
+        a, b = lab.host("a"), lab.host("b")
+        with CountingStream(a, b) as stream:
+            stream.wait_for_more()
+            assert path_of(a) == ("10.77.0.1", "10.77.0.2")
+            # Each keeps the IPv6 address that the other knows, and gets a new IPv4 one.
+            for host, last in ((a, 1), (b, 2)):
+                address(host, "delete", f"10.77.0.{last}/24")
+                address(host, "add", f"10.77.0.{100 + last}/25")
+            until(
+                lambda: path_of(a) == path_of(b)[::-1] and "10.77.0.1" not in path_of(a),
+                lambda: f"they have found each other: {path_of(a)} {path_of(b)}",
+            )
+            stream.wait_for_more()
+        assert_never_closed(lab)
+
+
+def test_both_close_at_once_and_begin_anew() -> None:
+    with lab_of("close", pair(underlay="v4")) as lab:
+        a, b = lab.host("a"), lab.host("b")
+        for _ in range(3):
+            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+            threads = [
+                threading.Thread(target=host.ask, args=("close",), kwargs={"target": "all"})
+                for host in (a, b)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            until(
+                lambda: all(
+                    peer["state"] not in KEYED
+                    for host in (a, b)
+                    for peer in host.ask("peers")["peers"]
+                ),
+                "neither has an association",
+            )
+            assert all(host.ask("sas")["sas"] == [] for host in (a, b))
+        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
 
 
 def test_addresses_of_other_interfaces_are_not_used() -> None:
