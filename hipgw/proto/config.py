@@ -12,6 +12,7 @@ from hipgw.wire import LIFETIME_UNBOUNDED_S
 
 _POSITIVE: Final = (
     "rekey_timeout_s",
+    "sa_pair_idle_s",
     "update_tries",
     "update_retry_least_s",
     "update_rate",
@@ -136,6 +137,8 @@ class EndpointConfig:
     """Whether our rekeys, and our answers to the peer's, hold a new Diffie-Hellman key."""
     rekey_on_move: bool = False
     """Whether new locators are announced together with a rekey (RFC 8046 section 3.2.2)."""
+    sa_pair_idle_s: float = 300.0
+    """How long a further pair of security associations (RFC 8047) may be unused."""
     rekey_timeout_s: float = 60.0
     """How long a rekey may wait for the peer's half before it is given up."""
     sa_grace_s: float = 5.0

@@ -43,6 +43,7 @@ class TimerKind(Enum):
     RECHECK = "try a better path again"
     PACE = "next copy of a packet on another path"
     R1_WAIT = "answer the best R1 of those that came"
+    PAIRS = "further pairs of SAs: unanswered, unused"
     ANNOUNCE = "tell the next peers where we are"
 
 

@@ -255,6 +255,7 @@ class Endpoint:
         else:
             association.move(Trigger.DATA_RECEIVED, now)
         self._upkeep.switching.on_data(association, spi, now)
+        self._upkeep.parallel.on_data(association, spi, now)
 
     def sa_usage(
         self,
@@ -367,6 +368,14 @@ class Endpoint:
         self._check_pair(peer, local)
         _, association = self._core.pair(peer, local)
         return association is not None and self._upkeep.rekeyer.start(association, "operator", now)
+
+    def open_sa_pair(self, peer: Hit, address: Address, now: float) -> bool:
+        """Ask for a further pair of security associations for one of our addresses (RFC 8047).
+
+        It takes over when the path does; False when there is no such way, or just now.
+        """
+        _, association = self._core.pair(peer, None)
+        return association is not None and self._upkeep.parallel.open(association, address, now)
 
     # --- time ---
 

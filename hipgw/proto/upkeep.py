@@ -17,6 +17,7 @@ from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.herald import Herald
 from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
+from hipgw.proto.parallel import ParallelSas
 from hipgw.proto.reachability import Reachability
 from hipgw.proto.rekeying import Rekeyer
 from hipgw.proto.shotgun import Shotgun
@@ -47,6 +48,8 @@ class Upkeep:
         self.rekeyer: Final = Rekeyer(core, self._sender, self.switching)
         self._verifier: Final = Verifier(core, self._sender)
         self._steering: Final = Steering(core, self._sender, self._verifier)
+        self.parallel: Final = ParallelSas(core, self._sender)
+        self._steering.when_steered.append(self.parallel.on_steered)
         self._announcer: Final = Announcer(core, self._sender, self.rekeyer)
         self.herald: Final = Herald(core, self._announcer.tell_in_turn)
         self.mobility: Final = Mobility(
@@ -67,6 +70,7 @@ class Upkeep:
             notifier,
             sender=self._sender,
             rekeyer=self.rekeyer,
+            parallel=self.parallel,
             verifier=self._verifier,
             steering=self._steering,
             mobility=self.mobility,
@@ -89,6 +93,7 @@ class Upkeep:
             TimerKind.HEARTBEAT: self.reachability.on_heartbeat,
             TimerKind.RECHECK: self._steering.on_recheck,
             TimerKind.PACE: shotgun.on_pace,
+            TimerKind.PAIRS: self.parallel.on_timer,
         }
 
     def on_timer(self, association: Association, kind: TimerKind, now: float) -> None:
@@ -105,6 +110,8 @@ class Upkeep:
     ) -> None:
         if outstanding.purpose in {Purpose.REKEY, Purpose.LOCATORS}:
             self.rekeyer.on_acked(association, outstanding, now)
+        elif outstanding.purpose is Purpose.PAIR:
+            self.parallel.on_acked(association, outstanding)
         if outstanding.wide_after is not None:
             self.reachability.on_acked(association, outstanding, path, now)
         elif outstanding.purpose is Purpose.RECHECK:

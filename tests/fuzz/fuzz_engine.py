@@ -390,7 +390,7 @@ class Play:
                 path = world.path(world.node)
                 world.node.endpoint.want_association(stranger, [path], world.now)
             case 4:
-                world.rekey(host)
+                world.rekey(host, is_pair=bool(amount & 32))
             case 5 | 6:
                 host.endpoint.manual_update(None, world.now, with_rekey=wish == 6)
             case 7 | 8 | 9 | 10:

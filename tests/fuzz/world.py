@@ -267,9 +267,13 @@ class World:
         host.endpoint.local_addresses_changed(addresses, self.now)
         self.settle(host)
 
-    def rekey(self, host: Host) -> None:
+    def rekey(self, host: Host, *, is_pair: bool = False) -> None:
+        """New SAs in the place of those in use, or beside them."""
         other = self.peer if host is self.node else self.node
-        host.endpoint.rekey_association(other.hit, self.now)
+        if is_pair:
+            host.endpoint.open_sa_pair(other.hit, host.address, self.now)
+        else:
+            host.endpoint.rekey_association(other.hit, self.now)
         self.settle(host)
 
     def use(self, host: Host, octets: int) -> None:
