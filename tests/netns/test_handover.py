@@ -204,6 +204,34 @@ def test_both_close_at_once_and_begin_anew() -> None:
         a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
 
 
+def test_an_uplink_with_keys_of_its_own_takes_over() -> None:
+    """RFC 8047 section 5.1: a second pair of SAs, bound to the second address."""
+    settings = {"hip": {"announce_locators": True, "heartbeat_s": 1}}
+    with lab_of("keys", multihomed(underlay="v4"), settings=settings) as lab:
+        a, b = lab.host("a"), lab.host("b")
+
+        def spis(host: LabHost, direction: str) -> set[str]:
+            return {sa["spi"] for sa in host.ask("sas")["sas"] if sa["direction"] == direction}
+
+        with CountingStream(a, b) as stream:
+            stream.wait_for_more()
+            wires = [("10.77.0.1", "eth0"), ("10.78.0.1", "eth1")]
+            (_, cut_off), (spare, _) = sorted(wires, key=lambda wire: wire[0] != path_of(a)[0])
+            first_out = spis(a, "out")
+            a.ask("open_sa_pair", target=str(b.hit), address=spare)
+            until(lambda: len(spis(a, "in")) == len(spis(b, "in")) == 2, "two pairs")
+            assert spis(a, "out") == first_out
+            a.run(["ip", "link", "set", cut_off, "down"])
+            until(lambda: path_of(a)[0] == path_of(b)[1] == spare, "both use the other wire")
+            until(
+                lambda: not spis(a, "out") & first_out and spis(b, "out") <= spis(a, "in"),
+                "the second pair carries the data",
+            )
+            stream.wait_for_more()
+        assert_never_closed(lab)
+        assert a.ask("associations")["associations"][0]["rekeys"] == 0
+
+
 def test_addresses_of_other_interfaces_are_not_used() -> None:
     settings = {"network": {"interfaces": ["eth1"]}}
     with lab_of("white", multihomed(underlay="v4"), settings=settings) as lab:
