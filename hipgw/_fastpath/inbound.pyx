@@ -177,8 +177,8 @@ cdef void tell_strange(
         WorkerState *w, const uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
     """Tell of ESP with an unknown SPI (RFC 7402 section 5.4.1), now and then for each source.
 
-    A source has one of a few buckets, each heard of once a second: what a flood can cost is bounded,
-    and a flood from few sources leaves the other buckets alone.
+    A source has one of a few buckets, each heard of once a second: what a flood can cost is
+    bounded, and a flood from few sources leaves the other buckets alone.
     """
     cdef Record head
     cdef PacketDesc *d

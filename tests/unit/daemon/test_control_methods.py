@@ -244,6 +244,21 @@ def test_without_an_association_there_is_nothing_to_update(tmp_path: Path, metho
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("192.0.2.1", "not_found"), ("nonsense", "bad_params"), ("", "bad_params")],
+)
+def test_a_further_pair_needs_an_association_and_an_address(
+    tmp_path: Path, address: str, code: str
+) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError) as refusal:
+            await ask("open_sa_pair", target="b", address=address)
+        assert refusal.value.code == code
+
+    tell(tmp_path, story)
+
+
 def test_a_rekey_that_nobody_answers_times_out(tmp_path: Path) -> None:
     async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
         await ask("connect", target="b")
@@ -281,6 +296,7 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
             "map_add",
             "rekey",
             "manual_update",
+            "open_sa_pair",
             "identity_new",
             "identity_add",
             "identity_remove",
