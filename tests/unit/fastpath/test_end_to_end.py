@@ -66,6 +66,7 @@ def test_packets_of_every_size_arrive_unchanged_and_in_order(suite: int, family:
         for packet in packets:
             a.application.send(packet)
         assert [b.application.recv(4096) for _ in packets] == packets
+        wait_until(lambda: a.path.counters()["esp_tx"] == len(packets))  # counted once it is sent
         counters = a.path.counters(), b.path.counters()
         assert counters[0]["tun_rx"] == counters[0]["esp_tx"] == len(packets)
         assert counters[1]["esp_rx"] == counters[1]["net_rx"] == len(packets)
