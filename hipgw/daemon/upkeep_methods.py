@@ -1,7 +1,7 @@
 """What can be asked of the daemon about keys and addresses of associations that are there.
 
     rekey*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
-    manual_update*: target (default: all peers) -> {"peers": how many were told}
+    manual_update*: target (default: all peers), rekey (default: false) -> {"peers": how many}
     open_sa_pair*: target, address (one of ours) -> {} (RFC 8047 section 5.1)
     locators: -> {"locators": [own addresses, best first], "announce_locators"}
     puzzle: -> {"k"}
@@ -65,14 +65,15 @@ class UpkeepMethods:
         return {"k": self._gateway.config.hip.puzzle_k}
 
     async def _manual_update(self, params: Params) -> dict[str, Any]:
-        given = take_params(params, target=str)
+        given = take_params(params, target=str, rekey=bool)
         peer = self._target(given) if "target" in given else None
+        with_rekey = bool(given.get("rekey"))
         engine = self._gateway.engine
         told = 0
 
         def update(now: float) -> None:
             nonlocal told
-            told = engine.endpoint.manual_update(peer, now)
+            told = engine.endpoint.manual_update(peer, now, with_rekey=with_rekey)
 
         engine.step(update)
         if peer is not None and not told:

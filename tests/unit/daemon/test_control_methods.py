@@ -233,6 +233,19 @@ def test_rekey_makes_new_sas_and_the_totals_go_on(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_an_update_by_hand_replaces_keys_where_asked(tmp_path: Path) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask("connect", target="b")
+        for gateway in (a, b):  # both have heard of each other's data
+            spi_in = next(spi for direction, spi in gateway.backend.sas if not direction)
+            gateway.traffic.on_first_esp(b"", (spi_in,))
+        assert (await ask("manual_update", target="b", rekey=True)) == {"peers": 1}
+        await settled(a, b)
+        assert (await ask("associations"))["associations"][0]["rekeys"] == 1
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize("method", ["rekey", "manual_update"])
 def test_without_an_association_there_is_nothing_to_update(tmp_path: Path, method: str) -> None:
     async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
