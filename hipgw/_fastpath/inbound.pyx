@@ -10,7 +10,7 @@ punted or dropped, and adds one to exactly one counter.
 """
 
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from hipgw._fastpath.batch_io cimport RAW4, RAW6, Arena, slot_room
@@ -36,16 +36,22 @@ from hipgw._fastpath.flows cimport (
     PROTOCOL_UDP,
     family_of_flow,
 )
-from hipgw._fastpath.octets cimport load_be16
+from hipgw._fastpath.octets cimport load_be16, load_be32
 from hipgw._fastpath.quiet cimport INBOUND, enter_batch, leave_batch
-from hipgw._fastpath.reasons cimport R_PUNT_FULL
+from hipgw._fastpath.reasons cimport R_PUNT_FULL, R_SPI_UNKNOWN
 from hipgw._fastpath.receive cimport (
     Received,
     destination_of,
     next_datagrams,
     receive_messages,
 )
-from hipgw._fastpath.rings cimport PUNT_CONTROL, PUNT_FAMILY, PUNT_FIRST_ESP, Record
+from hipgw._fastpath.rings cimport (
+    PUNT_CONTROL,
+    PUNT_FAMILY,
+    PUNT_FIRST_ESP,
+    PUNT_STRANGE,
+    Record,
+)
 from hipgw._fastpath.sa cimport SaIn
 from hipgw._fastpath.tun_io cimport write_bundles
 from hipgw._fastpath.worker_state cimport (
@@ -58,6 +64,8 @@ from hipgw._fastpath.worker_state cimport (
     P_PUNT_FAMILY,
     P_TROUBLE,
     P_TUN_TX,
+    STRANGE_MS,
+    STRANGERS,
     TRAIN_OCTETS,
     WorkerState,
     back_off,
@@ -71,6 +79,7 @@ from hipgw._fastpath.worker_state cimport (
 cdef enum:
     EVENTS = 8
     ICMPV4 = 1
+    ESP = 50
 
 
 cdef inline bint has_lsis(const SaIn *sa) noexcept nogil:
@@ -151,11 +160,55 @@ cdef void choose_family(WorkerState *w, uint8_t *arena, Py_ssize_t n) noexcept n
             before = d
 
 
+cdef void name_source(WorkerState *w, Py_ssize_t i, Record *head) noexcept nogil:
+    """Where packet i came from."""
+    cdef sockaddr_in6 *name = &w.bag.names[w.bag.message[i]]
+    if name.sin6_family == AF_INET6:
+        head.family = 6
+        head.port = ntohs(name.sin6_port)
+        memcpy(head.source, &name.sin6_addr, 16)
+    else:
+        head.family = 4
+        head.port = ntohs((<sockaddr_in *>name).sin_port)
+        memcpy(head.source, &(<sockaddr_in *>name).sin_addr, 4)
+
+
+cdef void tell_strange(
+        WorkerState *w, const uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
+    """Tell of ESP with an unknown SPI (RFC 7402 section 5.4.1), now and then for each source.
+
+    A source has one of a few buckets, each heard of once a second: what a flood can cost is
+    bounded, and a flood from few sources leaves the other buckets alone.
+    """
+    cdef Record head
+    cdef PacketDesc *d
+    cdef uint32_t bucket
+    cdef uint64_t now = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = &w.desc[i]
+        if d.verdict != DROP or d.reason != R_SPI_UNKNOWN:
+            continue
+        if now == 0:
+            now = now_ns()
+        memset(&head, 0, sizeof(Record))
+        name_source(w, i, &head)
+        bucket = (load_be32(head.source) ^ load_be32(head.source + 4)
+                  ^ load_be32(head.source + 8) ^ load_be32(head.source + 12))
+        bucket = (bucket * <uint32_t>0x9e3779b1 >> 16) % STRANGERS
+        if w.strange_ns[bucket] and now - w.strange_ns[bucket] < STRANGE_MS * <uint64_t>1000000:
+            continue
+        head.kind = PUNT_STRANGE
+        head.protocol = PROTOCOL_UDP if carrier == CARRIER_UDP else ESP
+        head.spi = load_be32(arena + d.offset)
+        if push_punt(w, &head, NULL, 0):
+            w.strange_ns[bucket] = now
+
+
 cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexcept nogil:
     """Hand HIP control packets on, with where they came from and went to."""
     cdef Record head
     cdef PacketDesc *d
-    cdef sockaddr_in6 *name
     cdef Py_ssize_t i
     for i in range(n):
         d = &w.desc[i]
@@ -163,15 +216,7 @@ cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexc
             continue
         memset(&head, 0, sizeof(Record))
         head.kind = PUNT_CONTROL
-        name = &w.bag.names[w.bag.message[i]]
-        if name.sin6_family == AF_INET6:
-            head.family = 6
-            head.port = ntohs(name.sin6_port)
-            memcpy(head.source, &name.sin6_addr, 16)
-        else:
-            head.family = 4
-            head.port = ntohs((<sockaddr_in *>name).sin_port)
-            memcpy(head.source, &(<sockaddr_in *>name).sin_addr, 4)
+        name_source(w, i, &head)
         destination_of(&w.bag, w.bag.message[i], head.destination)
         if push_punt(w, &head, arena + d.offset, d.length):
             w.path[P_PUNT_CONTROL] += 1
@@ -194,7 +239,9 @@ cdef void inbound_batch(
             w.path[P_TUN_TX] += write_bundles(&w.writer, arena, w.desc, &w.bundles, sa)
             w.path[P_COALESCED_OUT] = w.writer.supers
             w.path[P_GSO_REFUSED] = w.writer.refused
-    punt_control(w, arena, n)
+    if esp < n:
+        tell_strange(w, arena, n, carrier)
+        punt_control(w, arena, n)
     settle_batch(w, n)
 
 

@@ -14,15 +14,16 @@ cdef enum Kind:
     PUNT_FAMILY = 4             # inner packet, rebuilt over HITs, that may belong to LSIs
     PUNT_EXPIRE = 5             # an outbound SA nears its last sequence number
     KIND_INJECT = 6             # inner packet from the control plane
+    PUNT_STRANGE = 7            # ESP with an unknown SPI came; the packet itself is dropped
 
 cdef struct Record:
     uint32_t total              # octets in the ring, this head included; a multiple of 8
     uint32_t kind
     uint32_t length             # octets that follow
     uint32_t spi
-    uint16_t port               # source port (CONTROL), local port (FAMILY)
-    uint8_t family              # outer family (CONTROL)
-    uint8_t protocol            # inner protocol (FAMILY)
+    uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY)
+    uint8_t family              # outer family (CONTROL, STRANGE)
+    uint8_t protocol            # inner protocol (FAMILY), outer one (STRANGE): 50 or 17
     uint8_t source[16]          # 4 or 16 octets, by family
     uint8_t destination[16]
 

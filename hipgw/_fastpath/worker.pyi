@@ -7,6 +7,7 @@ PUNT_NO_SA: Final[int]
 PUNT_FIRST_ESP: Final[int]
 PUNT_FAMILY: Final[int]
 PUNT_EXPIRE: Final[int]
+PUNT_STRANGE: Final[int]
 
 @final
 class DataPath:

@@ -68,6 +68,7 @@ PUNT_NO_SA = rings.PUNT_NO_SA
 PUNT_FIRST_ESP = rings.PUNT_FIRST_ESP
 PUNT_FAMILY = rings.PUNT_FAMILY
 PUNT_EXPIRE = rings.PUNT_EXPIRE
+PUNT_STRANGE = rings.PUNT_STRANGE
 
 cdef enum:
     LEAST_SLOT = 512
@@ -83,6 +84,11 @@ cdef tuple meta_of(const Record *record):
         return (
             PyBytes_FromStringAndSize(<const char *>record.source, octets), record.port,
             PyBytes_FromStringAndSize(<const char *>record.destination, octets))
+    if record.kind == rings.PUNT_STRANGE:
+        octets = 4 if record.family == 4 else 16
+        return (
+            PyBytes_FromStringAndSize(<const char *>record.source, octets), record.port,
+            record.protocol, record.spi)
     if record.kind == rings.PUNT_FAMILY:
         return (record.spi, record.protocol, record.port)
     if record.kind == rings.PUNT_NO_SA:
@@ -255,6 +261,8 @@ cdef class DataPath:
         PUNT_FAMILY: inner packet rebuilt over HITs, for `deliver_inbound` after a look at who
             listens; (SPI, protocol, local port).
         PUNT_EXPIRE: local HIT and peer HIT; (SPI,).
+        PUNT_STRANGE: empty; (source address, source port, outer protocol, SPI) of ESP that names
+            no inbound SA, at most once a second for one source. The packet is dropped and counted.
         """
         cdef list taken = []
         cdef const Record *record

@@ -35,6 +35,8 @@ cdef enum:
     BACK_OFF_MS = 100           # after a read error that may last, such as a deleted device
     TRAIN_SLOTS = 16            # trains in one recvmmsg
     TRAIN_OCTETS = 65536        # more than a UDP datagram can have
+    STRANGERS = 64              # buckets of sources of unknown SPIs
+    STRANGE_MS = 1000           # between two words about the same bucket
 
 cdef struct WorkerState:
     # made by the control plane
@@ -54,6 +56,7 @@ cdef struct WorkerState:
     # worker
     uint64_t reasons[R_COUNT]   # read by the control plane without locks
     uint64_t path[P_COUNT]
+    uint64_t strange_ns[STRANGERS]  # when the control plane last heard of a bucket
     bint has_punted             # in this batch: punt_fd wants a word
     bint trouble                # in this round
     PacketDesc desc[BATCH_MOST]

@@ -60,7 +60,7 @@ WORDS: Final = (
     Word("id-to-addr", "", "<hit | lsi>", 1, 1, commands.get_map),
     Word("get", "puzzle", "all", 1, 1, get_puzzle),
     Word("locator", "", "on|off|get", 1, 1, locator),
-    Word("manual-update", "", "[hit]", 0, 1, manual_update),
+    Word("manual-update", "", "[hit] [rekey]", 0, 2, manual_update),
     Word("acquire", "certificate", "<hit> [valid-till] [--pem]", 1, 4, acquire_certificate),
 )
 

@@ -271,7 +271,9 @@ class Daemon:
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
-            endpoint_config(config, counter.stored, gateway.certificates.policy),
+            endpoint_config(
+                config, counter.stored, gateway.certificates.policy, resolver.rendezvous_of
+            ),
             os.urandom,
             self._loop.time(),
             {entry.hit: entry.traits for entry in identities},

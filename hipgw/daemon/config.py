@@ -226,6 +226,7 @@ class PeerOptions:
     )
     certificates: bool | None = option(None, read.one_of(read.REQUIREMENTS), reloadable=True)
     """Whether it needs one; None: as `[certificates] policy` says."""
+    via: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ class Config:
     def known_peers(self) -> tuple[Peer, ...]:
         """The `[[peer]]` tables as the resolver takes them."""
         return tuple(
-            Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation)
+            Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation, peer.via)
             for peer in self.peers
         )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from hipgw.daemon.config import Config
 from hipgw.errors import ConfigError
 from hipgw.proto import NO_CERTIFICATES, CertificatePolicy, EndpointConfig, IdentityTraits
+from hipgw.proto.config import rendezvous_of_nobody
+from hipgw.values import Address, Hit
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -14,7 +18,10 @@ DI_OCTETS_LIMIT = 4095
 
 
 def endpoint_config(
-    config: Config, r1_counter: int, certificates: CertificatePolicy = NO_CERTIFICATES
+    config: Config,
+    r1_counter: int,
+    certificates: CertificatePolicy = NO_CERTIFICATES,
+    rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody,
 ) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
@@ -22,6 +29,7 @@ def endpoint_config(
         config: as read.
         r1_counter: the last one that was stored.
         certificates: what the files of `[certificates]` hold.
+        rendezvous_of: the rendezvous servers of a peer.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent.
@@ -32,6 +40,7 @@ def endpoint_config(
         dh_groups=hip.dh_groups,
         hip_ciphers=hip.ciphers,
         esp_suites=hip.esp_suites,
+        rendezvous_of=rendezvous_of,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,

@@ -29,6 +29,9 @@ from hipgw.values import HIP_UDP_PORT, Address, Encapsulation, Hit, Lsi, Path, S
 PUNTS_PER_TURN: Final = 64
 PORT_FAMILY_S: Final = 2.0
 """How long the data path remembers who listens on a port."""
+SUSPECTS_MOST: Final = 4
+"""Peers behind one address that ESP with an unknown SPI may come from."""
+UDP: Final = 17
 QUEUE_S: Final = 30.0
 """Longer than all tries of a base exchange: what still waits then, waits in vain."""
 
@@ -92,7 +95,7 @@ class Paths:
 
         With `all_pairs` the paths from our other addresses follow.
         """
-        encapsulation = self._resolver.encapsulation_of(peer)
+        encapsulation = self._encapsulation_of(peer)
         first: list[Path] = []
         more: list[Path] = []
         for locator in self._resolver.locators_of(peer):
@@ -111,6 +114,23 @@ class Paths:
             self._sockets.make_path(source, locator, encapsulation, HIP_UDP_PORT)
             for source in self._sources_to(locator)
         ]
+
+    def via(self, peer: Hit) -> list[Path]:
+        """A path per rendezvous server of the peer that the kernel has a route to."""
+        return [
+            self._sockets.make_path(source, server, self._encapsulation_of(peer), HIP_UDP_PORT)
+            for server in self._resolver.rendezvous_of(peer)
+            for source in self._sources_to(server)[:1]
+        ]
+
+    def _encapsulation_of(self, peer: Hit) -> Encapsulation:
+        asked = self._resolver.encapsulation_of(peer)
+        return self._encapsulation if asked is None else asked
+
+    def back_to(self, locator: Address, encapsulation: Encapsulation, port: int) -> list[Path]:
+        """The path to where a packet came from; none when the kernel has no route there."""
+        sources = self._sources_to(locator)[:1]
+        return [self._sockets.make_path(one, locator, encapsulation, port) for one in sources]
 
     def _sources_to(self, locator: Address) -> list[Address]:
         """Our addresses that can send to a locator, the kernel's choice first."""
@@ -168,6 +188,7 @@ class Traffic:
             worker.PUNT_FIRST_ESP: self.on_first_esp,
             worker.PUNT_FAMILY: self.on_family,
             worker.PUNT_EXPIRE: self.on_expire,
+            worker.PUNT_STRANGE: self.on_strange,
         }
 
     def set_own(self, hits: Sequence[Hit], lsis: Sequence[Lsi]) -> None:
@@ -235,8 +256,8 @@ class Traffic:
     def want(self, local: Hit | None, peer: Hit) -> bool:
         """See to it that there is an association; False, and a count, when none can begin."""
         self._resolver.refresh()
-        paths = self._paths.to(peer)
-        if not paths:
+        paths, via = self._paths.to(peer), self._paths.via(peer)
+        if not paths and not via:
             self.counters["no_locator"] += 1
             self._limited.warning(
                 "no way to reach peer: give it an address in the configuration or a hosts file",
@@ -245,7 +266,9 @@ class Traffic:
             return False
         try:
             self._engine.step(
-                lambda now: self._engine.endpoint.want_association(peer, paths, now, local=local)
+                lambda now: self._engine.endpoint.want_association(
+                    peer, paths, now, local=local, via=via
+                )
             )
         except LocalProtocolError as error:
             self.counters["not_wanted"] += 1
@@ -314,6 +337,35 @@ class Traffic:
             "sequence numbers run out", peer_hit=Hit(hits[16:32]), spi=f"{spi:#010x}"
         )
         self._engine.step(lambda now: self._engine.endpoint.sa_expiring(spi, now))
+
+    def on_strange(self, _octets: bytes, meta: tuple[Any, ...]) -> None:
+        """ESP names no SA of ours: from a peer's address it says that we have lost our state."""
+        packed, port, protocol, spi = meta
+        source = (IPv4Address if len(packed) == 4 else IPv6Address)(packed)
+        encapsulation = Encapsulation.UDP if protocol == UDP else Encapsulation.RAW
+        for peer in self._resolver.hits_at(source)[:SUSPECTS_MOST]:
+            paths = self._paths.back_to(source, encapsulation, port)
+            if self._call_back(
+                peer, paths + [one for one in self._paths.to(peer) if one not in paths]
+            ):
+                self.counters["called_back"] += 1
+                self._limited.info(
+                    "unknown SPI: calling the peer", peer_hit=peer, spi=f"{spi:#010x}"
+                )
+
+    def _call_back(self, peer: Hit, paths: Sequence[Path]) -> bool:
+        is_begun = False
+
+        def call(now: float) -> None:
+            nonlocal is_begun
+            is_begun = self._engine.endpoint.unknown_spi(peer, paths, now)
+
+        try:
+            self._engine.step(call)
+        except LocalProtocolError as error:
+            self.counters["not_wanted"] += 1
+            self._limited.info("no association", peer_hit=peer, reason=error)
+        return is_begun
 
     # --- housekeeping ---
 

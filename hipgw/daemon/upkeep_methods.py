@@ -1,7 +1,8 @@
 """What can be asked of the daemon about keys and addresses of associations that are there.
 
     rekey*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
-    manual_update*: target (default: all peers) -> {"peers": how many were told}
+    manual_update*: target (default: all peers), rekey (default: false) -> {"peers": how many}
+    open_sa_pair*: target, address (one of ours) -> {} (RFC 8047 section 5.1)
     locators: -> {"locators": [own addresses, best first], "announce_locators"}
     puzzle: -> {"k"}
 
@@ -19,6 +20,7 @@ from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
 from hipgw.proto import Closed, Event, Rekeyed, State
+from hipgw.resolve import parse_locator
 from hipgw.values import Hit
 
 WAIT_S: Final = 15.0
@@ -47,6 +49,7 @@ class UpkeepMethods:
             "puzzle": Method(self._puzzle),
             "rekey": Method(self._rekey, Access.CHANGE),
             "manual_update": Method(self._manual_update, Access.CHANGE),
+            "open_sa_pair": Method(self._open_sa_pair, Access.CHANGE),
         }
 
     async def _locators(self, params: Params) -> dict[str, Any]:
@@ -62,14 +65,15 @@ class UpkeepMethods:
         return {"k": self._gateway.config.hip.puzzle_k}
 
     async def _manual_update(self, params: Params) -> dict[str, Any]:
-        given = take_params(params, target=str)
+        given = take_params(params, target=str, rekey=bool)
         peer = self._target(given) if "target" in given else None
+        with_rekey = bool(given.get("rekey"))
         engine = self._gateway.engine
         told = 0
 
         def update(now: float) -> None:
             nonlocal told
-            told = engine.endpoint.manual_update(peer, now)
+            told = engine.endpoint.manual_update(peer, now, with_rekey=with_rekey)
 
         engine.step(update)
         if peer is not None and not told:
@@ -77,6 +81,28 @@ class UpkeepMethods:
                 "not_found", f"no ESTABLISHED association with {peer}", "see `hipgw peers`"
             )
         return {"peers": told}
+
+    async def _open_sa_pair(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, target=str, address=str)
+        peer, engine = self._target(given), self._gateway.engine
+        try:
+            address = parse_locator(given.get("address", ""))
+        except ValueError as error:
+            raise RefusedError("bad_params", str(error), "name an address of this host") from error
+        is_asked = False
+
+        def ask(now: float) -> None:
+            nonlocal is_asked
+            is_asked = engine.endpoint.open_sa_pair(peer, address, now)
+
+        engine.step(ask)
+        if not is_asked:
+            raise RefusedError(
+                "not_found",
+                f"no ESTABLISHED association with {peer} that could have keys for {address} now",
+                "see `hipgw peers`, and wait until a rekey under way is done",
+            )
+        return {}
 
     async def _rekey(self, params: Params) -> dict[str, Any]:
         given = take_params(params, target=str, wait_s=float)

@@ -43,6 +43,7 @@ class Accountant:
         if more <= 0:
             return False
         if direction is Direction.IN:
+            esp.last_received_s = now
             self._steering.earn(association, more, now)
         else:
             esp.last_sent_s = now

@@ -7,7 +7,8 @@ does once the new address has proven itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from hipgw.proto.association import Association
@@ -37,12 +38,26 @@ RENEW_AGAIN_AFTER: Final = 1 / 12
 
 
 def records_of(
-    addresses: Sequence[Address], preferred: Address | None, lifetime_s: int, spi: Spi | None
+    addresses: Sequence[Address],
+    preferred: Address | None,
+    lifetime_s: int,
+    spi: Spi | None,
+    bound: Mapping[Address, Spi] = MappingProxyType({}),
 ) -> tuple[LocatorRecord, ...]:
-    """Records of a LOCATOR_SET: type 1 with our SPI, or type 0 where there is none yet."""
+    """Records of a LOCATOR_SET: type 1 with our SPI, or type 0 where there is none yet.
+
+    Args:
+        addresses: ours.
+        preferred: the one of them that is.
+        lifetime_s: of all of them.
+        spi: inbound, of the pair in use.
+        bound: addresses that have another one.
+    """
     return tuple(
         LocatorRecord(
-            AddressLocator(address) if spi is None else SpiLocator(int(spi), address),
+            AddressLocator(address)
+            if spi is None
+            else SpiLocator(int(bound.get(address, spi)), address),
             lifetime_s,
             preferred=address == preferred,
         )
@@ -109,7 +124,13 @@ class Announcer:
             if outstanding.purpose is Purpose.LOCATORS:
                 self._sender.cancel(association, outstanding)
         lifetime_s = core.config.locator_lifetime_s
-        records = records_of(news.in_order(), news.preferred, lifetime_s, association.spi_in)
+        records = records_of(
+            news.in_order(),
+            news.preferred,
+            lifetime_s,
+            association.spi_in,
+            association.esp.bound,
+        )
         is_sent = core.config.rekey_on_move and self._rekeyer.start(
             association, "move", now, locators=records, path=wanted.path
         )
@@ -119,6 +140,10 @@ class Announcer:
             reach.announced, reach.announced_s = news, now
             self.arm_renewal(association, now)
         return is_sent
+
+    def tell_in_turn(self, association: Association, now: float, is_forced: bool) -> bool:
+        """The turn of an association that has waited for it."""
+        return self.tell(association, now, is_forced=is_forced)
 
     def _send(
         self,

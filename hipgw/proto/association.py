@@ -33,6 +33,7 @@ class Initiation:
     """Our side of a base exchange as Initiator, from the first I1 to the R2."""
 
     paths: tuple[Path, ...]
+    """To the peer itself."""
     started_s: float
     i1: bytes = b""
     sent_s: float = 0.0
@@ -54,6 +55,13 @@ class Initiation:
     peer_host_id_tlv: bytes = field(default=b"", repr=False)
     """HOST_ID of the R1 as it came, which HIP_MAC_2 covers (RFC 7401 section 5.2.13)."""
     notify_type: int | None = None
+    via: tuple[Path, ...] = ()
+    """To rendezvous servers that forward I1s to the peer (RFC 8004)."""
+
+    @property
+    def ways(self) -> tuple[Path, ...]:
+        """Where I1s go: to the peer itself first."""
+        return self.paths + self.via
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +106,37 @@ class Rekey:
 
 
 @dataclass(slots=True, eq=False)
+class SaPair:
+    """A pair of security associations beside the one in use (RFC 8047 section 5.1)."""
+
+    spi_in: Spi
+    keymat_index: int
+    """What our ESP_INFO says."""
+    used_s: float
+    """When data last came on it; before that, when it was asked for."""
+    spi_out: Spi | None = None
+    update_id: int | None = None
+    """UPDATE of ours that carries our ESP_INFO."""
+    is_acked: bool = False
+    theirs: EspInfo | None = None
+    replies: list[Reply] = field(default_factory=list)
+    """UPDATEs of the peer that are acknowledged once the inbound SA is there."""
+    derived: DerivedSas | None = field(default=None, repr=False)
+    is_spent: bool = False
+    """Whether it was in use once: it receives, and is never sent on again."""
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it is still being made."""
+        return not self.is_spent and (self.derived is None or not self.is_acked)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether data may go out on it."""
+        return not self.is_spent and not self.is_incomplete
+
+
+@dataclass(slots=True, eq=False)
 class EspState:
     """The security associations of a pair beyond the present two SPIs, and their use."""
 
@@ -106,15 +145,25 @@ class EspState:
     rekey: Rekey | None = None
     retired: dict[Spi, float] = field(default_factory=dict)
     """Inbound SAs that a rekey replaced, and when each is removed."""
+    pairs: list[SaPair] = field(default_factory=list)
+    """Pairs beside the one in use, in the order in which they came."""
+    bound: dict[Address, Spi] = field(default_factory=dict)
+    """Addresses of ours that have an inbound SPI of their own."""
     rekeys: int = 0
     rekeyed_s: float | None = None
     octets: dict[tuple[Direction, Spi], int] = field(default_factory=dict)
     """Inner octets carried so far."""
     last_sent_s: float | None = None
     """When data was last seen to be sent."""
+    last_received_s: float | None = None
     credit: Credit = field(default_factory=Credit)
     is_limited: bool = False
     """Whether the outbound SA has a limit, which a LimitPath set."""
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a pair is being made: then no rekey begins."""
+        return any(pair.is_incomplete for pair in self.pairs)
 
 
 @dataclass(slots=True, eq=False)

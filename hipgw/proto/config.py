@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
-from hipgw.values import DhGroup, EspSuite, HipCipher, Hit, HitSuite
+from hipgw.values import Address, DhGroup, EspSuite, HipCipher, Hit, HitSuite
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
 _POSITIVE: Final = (
     "rekey_timeout_s",
+    "sa_pair_idle_s",
     "update_tries",
     "update_retry_least_s",
     "update_rate",
@@ -24,6 +25,8 @@ _POSITIVE: Final = (
     "opportunistic_most",
     "opportunistic_r1_most",
     "shotgun_paths_most",
+    "announce_rate",
+    "announce_burst",
 )
 _NOT_NEGATIVE: Final = (
     "rekey_s",
@@ -36,6 +39,11 @@ _NOT_NEGATIVE: Final = (
     "r1_wait_most_s",
     "shotgun_pace_s",
 )
+
+
+def rendezvous_of_nobody(_peer: Hit) -> Sequence[Address]:
+    """The default: no peer has a rendezvous server that we know of."""
+    return ()
 
 
 def permit_everyone(peer: Hit) -> bool:
@@ -68,6 +76,8 @@ class EndpointConfig:
     """Suites of peers that we accept, sent as HIT_SUITE_LIST."""
     permits: Callable[[Hit], bool] = permit_everyone
     """Whether a peer may have an association with us; asked after a solved puzzle."""
+    rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody
+    """Rendezvous servers of a peer, to which UPDATEs go as well when the direct ways are silent."""
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
     accept_anonymous: bool = True
@@ -128,6 +138,8 @@ class EndpointConfig:
     """Whether our rekeys, and our answers to the peer's, hold a new Diffie-Hellman key."""
     rekey_on_move: bool = False
     """Whether new locators are announced together with a rekey (RFC 8046 section 3.2.2)."""
+    sa_pair_idle_s: float = 300.0
+    """How long a further pair of security associations (RFC 8047) may be unused."""
     rekey_timeout_s: float = 60.0
     """How long a rekey may wait for the peer's half before it is given up."""
     sa_grace_s: float = 5.0
@@ -151,6 +163,10 @@ class EndpointConfig:
     """Locators kept per peer, and announced to it."""
     locator_lifetime_s: int = LIFETIME_UNBOUNDED_S
     """Lifetime of our locators; a finite one is renewed after two thirds of it."""
+    announce_rate: float = 250.0
+    """Peers told of changed addresses per second, those that data goes to first."""
+    announce_burst: float = 64.0
+    """Peers told at once."""
     verify_tries: int = 5
     """Times an address of a peer is asked for an echo."""
     verifications_most: int = 4

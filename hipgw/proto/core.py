@@ -44,6 +44,8 @@ class TimerKind(Enum):
     CERTIFICATES = "the rest of a group of certificates is late, or a chain ends"
     PACE = "next copy of a packet on another path"
     R1_WAIT = "answer the best R1 of those that came"
+    PAIRS = "further pairs of SAs: unanswered, unused"
+    ANNOUNCE = "tell the next peers where we are"
 
 
 TimerKey = tuple[Association | None, TimerKind]

@@ -27,6 +27,7 @@ from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
+from hipgw.proto.state_loss import StateLoss
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.upkeep import Upkeep
 from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
@@ -74,6 +75,7 @@ class Endpoint:
         self._initiator: Final = Initiator(core, self._notifier, shotgun)
         self._opportunist: Final = Opportunist(core, self._initiator)
         self._closer: Final = Closer(core, authenticator)
+        self._state_loss: Final = StateLoss(core)
         self._upkeep: Final = Upkeep(
             core,
             shotgun,
@@ -123,7 +125,13 @@ class Endpoint:
         self._reception.receive(payload, path, now)
 
     def want_association(
-        self, peer: Hit, paths: Sequence[Path], now: float, *, local: Hit | None = None
+        self,
+        peer: Hit,
+        paths: Sequence[Path],
+        now: float,
+        *,
+        local: Hit | None = None,
+        via: Sequence[Path] = (),
     ) -> None:
         """See to it that there is an association with `peer`; asking again does no harm.
 
@@ -132,6 +140,7 @@ class Endpoint:
             paths: where it may be reached, best first.
             now: monotonic seconds.
             local: which of our identities; None for the one in use, else the first.
+            via: paths to its rendezvous servers, which forward I1s (RFC 8004); no data goes there.
 
         Raises:
             LocalProtocolError: `peer` or `local` cannot be meant, or a new exchange has no path.
@@ -148,16 +157,17 @@ class Endpoint:
                 return
         elif core.is_retired(identity.hit):
             raise LocalProtocolError(f"{identity.hit} is on its way out: choose another identity")
-        if not paths:
+        ways = (*paths, *via)
+        if not ways:
             raise LocalProtocolError(f"no path to {peer}: give at least one address")
         refusal = self._reason_not_to(peer, association)
         if refusal is not None:
             core.events.append(Failed(identity.hit, peer, refusal))
             return
         if association is None:
-            association = Association(identity, peer, paths[0], Role.INITIATOR, now, now)
+            association = Association(identity, peer, ways[0], Role.INITIATOR, now, now)
             core.add(association)
-        self._initiator.begin(association, paths, now)
+        self._initiator.begin(association, paths, now, via=via)
 
     def close_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> None:
         """End the association with `peer`, if there is one.
@@ -258,6 +268,7 @@ class Endpoint:
         else:
             association.move(Trigger.DATA_RECEIVED, now)
         self._upkeep.switching.on_data(association, spi, now)
+        self._upkeep.parallel.on_data(association, spi, now)
 
     def sa_usage(
         self,
@@ -308,6 +319,22 @@ class Endpoint:
         for association in tuple(self._core.associations.values()):
             if association is owner or association.spi_out == spi:
                 self._upkeep.rekeyer.start(association, "packets", now)
+
+    def unknown_spi(self, peer: Hit, paths: Sequence[Path], now: float) -> bool:
+        """ESP with an SPI that is not ours came from where `peer` may be.
+
+        Args:
+            peer: whose address the source is, as far as we know.
+            paths: the way back to that source, then others.
+            now: monotonic seconds.
+
+        Returns:
+            Whether a base exchange begins, because one of us has lost its state.
+        """
+        if not paths or not self._state_loss.may_call(peer, paths[0].peer, now):
+            return False
+        self.want_association(peer, paths, now)
+        return True
 
     def path_failed(self, path: Path, now: float, *, is_certain: bool = False) -> None:
         """Something says that a path does not work.
@@ -365,6 +392,14 @@ class Endpoint:
         _, association = self._core.pair(peer, local)
         return association is not None and self._upkeep.rekeyer.start(association, "operator", now)
 
+    def open_sa_pair(self, peer: Hit, address: Address, now: float) -> bool:
+        """Ask for a further pair of security associations for one of our addresses (RFC 8047).
+
+        It takes over when the path does; False when there is no such way, or just now.
+        """
+        _, association = self._core.pair(peer, None)
+        return association is not None and self._upkeep.parallel.open(association, address, now)
+
     # --- time ---
 
     def next_deadline(self) -> float | None:
@@ -375,7 +410,9 @@ class Endpoint:
         """Do what is due; harmless when nothing is."""
         while (key := self._core.timers.take_due(now)) is not None:
             association, kind = key
-            if association is None:
+            if kind is TimerKind.ANNOUNCE:
+                self._upkeep.herald.on_timer(now)
+            elif association is None:
                 self._pool.renew(now)
             elif kind is TimerKind.RETRY:
                 self._on_retry(association, now)

@@ -137,23 +137,37 @@ class Initiator:
 
     # --- I1 ---
 
-    def begin(self, association: Association, paths: Sequence[Path], now: float) -> None:
-        """Send the first I1s, on several paths at once if there are (section 6.6.1)."""
+    def begin(
+        self,
+        association: Association,
+        paths: Sequence[Path],
+        now: float,
+        *,
+        via: Sequence[Path] = (),
+    ) -> None:
+        """Send the first I1s, on several paths if there are (section 6.6.1; RFC 8004 section 3.3).
+
+        Args:
+            association: with whom.
+            paths: to the peer itself.
+            now: monotonic seconds.
+            via: to rendezvous servers of the peer; there is a path or a server.
+        """
         core = self._core
-        initiation = Initiation(tuple(paths), now)
+        initiation = Initiation(tuple(paths), now, via=tuple(via))
         if association.state is State.CLOSED:  # which keeps its keys and its time limit
             core.cancel_timers(association, (TimerKind.RETRY,))
         else:
             core.sas.remove_all(association)
             core.cancel_timers(association)
-            association.restart(paths[0], Role.INITIATOR, now)
+            association.restart(initiation.ways[0], Role.INITIATOR, now)
         association.move(Trigger.DATA_TO_SEND, now)
         association.initiation = initiation
         self._send_first_i1(association, initiation, now)
 
     def _shoot_i1(self, association: Association, initiation: Initiation, now: float) -> None:
         """All paths, one after the other, until an R1 is being answered."""
-        paths = initiation.paths[: self._core.config.shotgun_paths_most]
+        paths = initiation.ways[: self._core.config.shotgun_paths_most]
         self._shotgun.hold_fire(association, initiation.i1)
         self._shotgun.shoot(association, initiation.i1, paths, now)
 
@@ -164,7 +178,7 @@ class Initiator:
         initiation.tries = 1
         initiation.delay_s = config.retry_first_s
         initiation.sent_s = now
-        if config.shotgun:
+        if self._is_paced(initiation):
             self._shoot_i1(association, initiation, now)
         else:
             paths = initiation.paths[: config.i1_paths_most]
@@ -173,12 +187,16 @@ class Initiator:
                 self._core.transmit(initiation.i1, path)
         self.arm_retry(association, initiation, now)
 
+    def _is_paced(self, initiation: Initiation) -> bool:
+        """Whether I1s go one after the other: with rendezvous servers the first answer wins."""
+        return self._core.config.shotgun or bool(initiation.via)
+
     def arm_retry(self, association: Association, initiation: Initiation, now: float) -> None:
         """Wait for the answer to the present I1 or I2."""
         core, config = self._core, self._core.config
         delay_s = core.jitter(initiation.delay_s)
-        if config.shotgun and not initiation.i2:  # counted from the last copy
-            copies = min(len(initiation.paths), config.shotgun_paths_most)
+        if self._is_paced(initiation) and not initiation.i2:  # counted from the last copy
+            copies = min(len(initiation.ways), config.shotgun_paths_most)
             delay_s += (copies - 1) * config.shotgun_pace_s
         core.arm(association, TimerKind.RETRY, now, delay_s)
 
@@ -199,7 +217,7 @@ class Initiator:
         association.retransmissions += 1
         if initiation.i2:
             core.transmit(initiation.i2, association.path)
-        elif config.shotgun:
+        elif self._is_paced(initiation):
             self._shoot_i1(association, initiation, now)
         else:
             initiation.unanswered.clear()
@@ -428,7 +446,8 @@ class Initiator:
         association.path = verified.path
         association.reach.offered = r1.locators
         association.reach.hints = initiation.paths
-        if initiation.tries == 1 and not initiation.i2:
+        is_timed = r1.path == initiation.ways[0] or not self._is_paced(initiation)
+        if initiation.tries == 1 and not initiation.i2 and is_timed:
             association.reach.sample_rtt(r1.received_s - initiation.sent_s)
         association.keying = answered.keying
         association.peer_identity = verified.identity

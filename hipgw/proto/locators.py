@@ -78,6 +78,8 @@ class PeerLocator:
     traffic_type: int = 0
     is_preferred: bool = False
     expires_s: float | None = None
+    spi: int | None = None
+    """The SPI that it belongs to, from a locator of type 1."""
     verifying: int | None = None
     """Update ID of the UPDATE that asks whether the peer is there."""
     failures: int = 0
@@ -191,6 +193,7 @@ class PeerLocators:
             locator.failures = 0
             locator.is_preferred = entry.is_preferred
             locator.traffic_type = entry.traffic_type
+            locator.spi = entry.spi
             locator.expires_s = None if entry.lifetime_s is None else now + entry.lifetime_s
             if locator.origin is not Origin.EXCHANGE:
                 locator.origin = Origin.ANNOUNCED
@@ -234,6 +237,7 @@ class Listed:
     traffic_type: int
     is_preferred: bool
     lifetime_s: float | None
+    spi: int | None = None
 
 
 def listed(record: LocatorRecord, path: Path, table: PeerLocators | None) -> Listed | None:
@@ -263,7 +267,8 @@ def listed(record: LocatorRecord, path: Path, table: PeerLocators | None) -> Lis
     lifetime_s: float | None = record.lifetime_s or DEFAULT_LIFETIME_S
     if record.lifetime_s == LIFETIME_UNBOUNDED_S:
         lifetime_s = None
-    return Listed(locator.address, port, record.traffic_type, record.preferred, lifetime_s)
+    spi = locator.spi if isinstance(locator, SpiLocator) else None
+    return Listed(locator.address, port, record.traffic_type, record.preferred, lifetime_s, spi)
 
 
 # --- our own ---

@@ -12,6 +12,7 @@ from typing import Final
 from hipgw.proto.announcing import Announcer
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
+from hipgw.proto.herald import Herald
 from hipgw.proto.locators import Listed, LocalAddress, is_announceable, listed
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.pairs import table_of
@@ -35,6 +36,7 @@ class Mobility:
         verifier: Verifier,
         steering: Steering,
         announcer: Announcer,
+        herald: Herald,
     ) -> None:
         self._core: Final = core
         self._notifier: Final = notifier
@@ -42,6 +44,7 @@ class Mobility:
         self._verifier: Final = verifier
         self._steering: Final = steering
         self._announcer: Final = announcer
+        self._herald: Final = herald
         self.when_addresses_changed: Final[list[Callable[[float], None]]] = []
 
     # --- ours ---
@@ -58,8 +61,12 @@ class Mobility:
         if is_change:
             for tell in self.when_addresses_changed:
                 tell(now)
+        wanted: dict[Association, bool] = {}
         for association in tuple(core.associations.values()):
-            self._follow(association, before, present, now, is_change=is_change)
+            was_stranded = association.reach.is_stranded
+            if self._follow(association, before, present, now, is_change=is_change):
+                wanted[association] = was_stranded
+        self._herald.announce(wanted, now)
 
     def _follow(
         self,
@@ -69,7 +76,8 @@ class Mobility:
         now: float,
         *,
         is_change: bool,
-    ) -> None:
+    ) -> bool:
+        """Take the best path that is left; whether the peer is to be told."""
         reach, local = association.reach, association.path.local
         reach.is_local_gone = local not in present and is_announceable(local)
         reach.proven &= present | {local}
@@ -78,27 +86,28 @@ class Mobility:
         if is_change:
             reach.refuge = None
         if association.state is not State.ESTABLISHED:
-            return
+            return False
         self._sender.abandon(association, present)
         was_stranded = reach.is_stranded
         self._verifier.verify_all(association)
         self._steering.settle(association, now)
         if reach.is_stranded:
-            return
-        if is_change or was_stranded:
-            self._announcer.tell(association, now, is_forced=was_stranded)
+            return False
         if was_stranded:
             self._sender.hurry(association, now)
+        return is_change or was_stranded
 
     def manual_update(self, peer: Hit | None, now: float) -> int:
-        """Announce our locators afresh, to one peer or to all; returns to how many."""
-        told = 0
+        """Announce our locators afresh, to one peer or to all in turn; returns to how many."""
+        wanted: dict[Association, bool] = {}
         for association in tuple(self._core.associations.values()):
-            if peer is None or association.peer == peer:
+            is_meant = peer is None or association.peer == peer
+            if is_meant and association.state is State.ESTABLISHED:
                 association.reach.failed.clear()
                 association.reach.refuge = None
-                told += self._announcer.tell(association, now, is_forced=True)
-        return told
+                wanted[association] = True
+        self._herald.announce(wanted, now)
+        return len(wanted)
 
     # --- the peer's ---
 

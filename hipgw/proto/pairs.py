@@ -134,6 +134,21 @@ def best_pair_to(core: Core, association: Association, locator: PeerLocator) -> 
     )
 
 
+def rendezvous_paths(core: Core, association: Association) -> list[Path]:
+    """Ways to the peer's rendezvous servers, from the best local address of the family.
+
+    They carry UPDATEs when both hosts have moved and neither knows where the other is (RFC 8046
+    section 3.2.3); never data, nor echo requests.
+    """
+    paths = []
+    for server in core.config.rendezvous_of(association.peer):
+        for source in local_sources(core, association):
+            if source.address.version == server.version:
+                paths.append(path_between(association, source.address, server, HIP_UDP_PORT))
+                break
+    return paths
+
+
 def all_paths(core: Core, association: Association) -> list[Path]:
     """Paths of all pairs, best first, at most as many as a shotgun may use."""
     ranked = sorted(

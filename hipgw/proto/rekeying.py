@@ -75,6 +75,7 @@ class Rekeyer:
         if (
             association.state is not State.ESTABLISHED
             or association.esp.rekey is not None
+            or association.esp.is_opening
             or keying is None
         ):
             return False
@@ -218,7 +219,11 @@ class Rekeyer:
             # The peer replaces what is new to us: it has finished, so we do.
             self._switching.switch(association, rekey, rekey.derived, now, is_peer_ahead=True)
             rekey = None
-        if info.old_spi != association.spi_out or info.new_spi < SPI_LEAST:
+        if (
+            info.old_spi != association.spi_out
+            or info.new_spi < SPI_LEAST
+            or association.esp.is_opening
+        ):
             core.note("update_esp_info_ignored")
             return False
         public = packet.get(DiffieHellman)

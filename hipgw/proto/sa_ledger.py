@@ -17,7 +17,8 @@ class SaLedger:
     """Inbound SPIs of all associations, and the way out for effects about SAs.
 
     An association has at most one outbound SA, which carries data, and any number of inbound ones:
-    the present one, one that a rekey prepares, and replaced ones for a while.
+    the present one, one that a rekey prepares, those of pairs beside the one in use, and replaced
+    ones for a while.
     """
 
     def __init__(
@@ -121,8 +122,15 @@ class SaLedger:
                 held.append((Direction.IN, esp.rekey.spi_in))
             else:
                 self.release_spi(esp.rekey.spi_in)
+        for pair in esp.pairs:
+            if pair.derived is not None or pair.is_spent:
+                held.append((Direction.IN, pair.spi_in))
+            else:
+                self.release_spi(pair.spi_in)
         association.spi_in = association.spi_out = esp.rekey = None
         esp.retired.clear()
+        esp.pairs.clear()
+        esp.bound.clear()
         esp.is_limited = False
         return held
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hipgw.proto.association import Association
@@ -23,6 +24,8 @@ class Steering:
         self._core: Final = core
         self._sender: Final = sender
         self._verifier: Final = verifier
+        self.when_steered: Final[list[Callable[[Association, Pair, float], None]]] = []
+        """Who cares for the pair of addresses that is in use."""
 
     def on_arrival(self, association: Association, path: Path, *, is_new: bool) -> None:
         """An authentic UPDATE came this way: the pair works, at least in this direction.
@@ -55,6 +58,8 @@ class Steering:
         reach.is_stranded = False
         if pair.path != association.path:
             self._move(association, pair, now)
+        for tell in self.when_steered:
+            tell(association, pair, now)
         self._limit(association, now, is_needed=not pair.locator.is_active)
         if not pair.locator.is_active:
             self._verifier.verify(association, pair.locator)

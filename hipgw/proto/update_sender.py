@@ -1,7 +1,8 @@
 """UPDATEs of ours: numbering, retransmission, acknowledgement (RFC 7401 section 6.11).
 
 An UPDATE goes to the best path first.  When that stays silent, it goes to all other pairs of
-addresses as well (RFC 8047 section 4.2.7), unless it asks about one address.
+addresses as well (RFC 8047 section 4.2.7), and to the peer's rendezvous servers (RFC 8046 section
+3.2.3), unless it asks about one address.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.jobs import Keying, SignPacket
 from hipgw.proto.locators import PeerLocator
 from hipgw.proto.packets import build_packet, with_mac
-from hipgw.proto.pairs import all_paths
+from hipgw.proto.pairs import all_paths, rendezvous_paths
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State
 from hipgw.proto.update_state import (
@@ -184,10 +185,13 @@ class UpdateSender:
                 paths = [association.path] if association.path in usable else usable[:1]
             if outstanding.tries >= outstanding.wide_after:
                 paths += [path for path in usable if path not in paths]
+            if not paths or outstanding.tries >= outstanding.wide_after:
+                paths += rendezvous_paths(core, association)
         if any(path != outstanding.path for path in paths):
             self._void(outstanding)
         if not paths:
             outstanding.due_s = now + outstanding.delay_s  # stranded: that is no try
+            outstanding.delay_s = min(2 * outstanding.delay_s, core.config.retry_most_s)
             return
         if outstanding.tries:
             association.retransmissions += 1

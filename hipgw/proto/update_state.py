@@ -104,6 +104,7 @@ class Purpose(Enum):
     """What an UPDATE of ours with a SEQ is for; decides what its end means."""
 
     REKEY = "new security associations"
+    PAIR = "a further pair of security associations, or the end of one"
     LOCATORS = "our locators"
     VERIFY = "reachability of one address of the peer"
     PROBE = "is the peer there, and over which path"

@@ -18,6 +18,7 @@ from hipgw.proto.jobs import Keying
 from hipgw.proto.limits import TokenBucket
 from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
+from hipgw.proto.parallel import ParallelSas
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.rekeying import Rekeyer
 from hipgw.proto.states import State, Trigger
@@ -54,6 +55,7 @@ class Updater:
         *,
         sender: UpdateSender,
         rekeyer: Rekeyer,
+        parallel: ParallelSas,
         verifier: Verifier,
         steering: Steering,
         mobility: Mobility,
@@ -63,6 +65,7 @@ class Updater:
         self._notifier: Final = notifier
         self._sender: Final = sender
         self._rekeyer: Final = rekeyer
+        self._parallel: Final = parallel
         self._verifier: Final = verifier
         self._steering: Final = steering
         self._mobility: Final = mobility
@@ -199,9 +202,14 @@ class Updater:
             and self._is_newest(updates.rekeyed_by, reply)
         ):
             updates.rekeyed_by = reply.update_id
-            if self._rekeyer.on_esp_info(association, info, packet, reply, now):
+            is_of_pair = not info.old_spi or not info.new_spi
+            taker = self._parallel if is_of_pair else self._rekeyer
+            if taker.on_esp_info(association, info, packet, reply, now):
                 return  # it is acknowledged once the new inbound SA is there
-        if not self._verifier.verify_all(association, reply):
+        is_acknowledged = self._verifier.verify_all(association, reply) or (
+            listing is not None and self._verifier.verify_again(association, reply)
+        )
+        if not is_acknowledged:
             self._sender.acknowledge(association, reply)
         self._mobility.settle(association, now)
 

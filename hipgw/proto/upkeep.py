@@ -14,8 +14,10 @@ from hipgw.proto.association import Association
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.closing import Closer
 from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.herald import Herald
 from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
+from hipgw.proto.parallel import ParallelSas
 from hipgw.proto.reachability import Reachability
 from hipgw.proto.rekeying import Rekeyer
 from hipgw.proto.shotgun import Shotgun
@@ -46,7 +48,10 @@ class Upkeep:
         self.rekeyer: Final = Rekeyer(core, self.sender, self.switching)
         self._verifier: Final = Verifier(core, self.sender)
         self._steering: Final = Steering(core, self.sender, self._verifier)
+        self.parallel: Final = ParallelSas(core, self.sender)
+        self._steering.when_steered.append(self.parallel.on_steered)
         self._announcer: Final = Announcer(core, self.sender, self.rekeyer)
+        self.herald: Final = Herald(core, self._announcer.tell_in_turn)
         self.mobility: Final = Mobility(
             core,
             notifier,
@@ -54,6 +59,7 @@ class Upkeep:
             verifier=self._verifier,
             steering=self._steering,
             announcer=self._announcer,
+            herald=self.herald,
         )
         settle = self.mobility.settle
         self.reachability: Final = Reachability(core, self.sender, closer, settle)
@@ -64,6 +70,7 @@ class Upkeep:
             notifier,
             sender=self.sender,
             rekeyer=self.rekeyer,
+            parallel=self.parallel,
             verifier=self._verifier,
             steering=self._steering,
             mobility=self.mobility,
@@ -86,6 +93,7 @@ class Upkeep:
             TimerKind.HEARTBEAT: self.reachability.on_heartbeat,
             TimerKind.RECHECK: self._steering.on_recheck,
             TimerKind.PACE: shotgun.on_pace,
+            TimerKind.PAIRS: self.parallel.on_timer,
         }
 
     def on_timer(self, association: Association, kind: TimerKind, now: float) -> None:
@@ -102,6 +110,8 @@ class Upkeep:
     ) -> None:
         if outstanding.purpose in {Purpose.REKEY, Purpose.LOCATORS}:
             self.rekeyer.on_acked(association, outstanding, now)
+        elif outstanding.purpose is Purpose.PAIR:
+            self.parallel.on_acked(association, outstanding)
         if outstanding.wide_after is not None:
             self.reachability.on_acked(association, outstanding, path, now)
         elif outstanding.purpose is Purpose.RECHECK:
@@ -134,4 +144,7 @@ class Upkeep:
         now: float,
     ) -> bool:
         """Counters of one SA; whether they have grown."""
-        return self._accountant.count(association, direction, spi, totals, now)
+        is_more = self._accountant.count(association, direction, spi, totals, now)
+        if is_more:
+            self.herald.hurry(association, now)
+        return is_more

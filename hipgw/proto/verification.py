@@ -52,6 +52,20 @@ class Verifier:
                 is_acknowledged, reply = True, None
         return is_acknowledged
 
+    def verify_again(self, association: Association, reply: Reply) -> bool:
+        """Ask the ACTIVE address that a LOCATOR_SET came from, though it need not prove itself.
+
+        So the exchange always has its three packets (RFC 8046 section 3.2.1), and a peer that asks
+        for it by hand learns that both ways work.
+
+        Returns:
+            Whether `reply` is being acknowledged.
+        """
+        locator = table_of(self._core, association).of(reply.path)
+        if locator is None or not locator.is_active:
+            return False
+        return self.verify(association, locator, reply)
+
     def verify(
         self,
         association: Association,

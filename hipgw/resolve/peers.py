@@ -21,6 +21,8 @@ class Peer:
     """Locators in the order in which they are tried."""
     encapsulation: Encapsulation | None = None
     """None: as `[network] encapsulation` says."""
+    via: tuple[Address, ...] = ()
+    """Its rendezvous servers."""
 
 
 def parse_locator(text: str) -> Address:

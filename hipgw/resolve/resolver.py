@@ -20,15 +20,20 @@ class Resolver:
         self._files = files
         self._peers: dict[Hit, Peer] = {}
         self._runtime: dict[Hit, Peer] = {}
+        self._at: dict[Address, tuple[Hit, ...]] | None = None
         self.set_peers(peers)
 
     def set_peers(self, peers: Sequence[Peer]) -> None:
         """Take the peers of a configuration that was read again; run-time mappings stay."""
         self._peers = {peer.hit: peer for peer in peers}
+        self._at = None
 
     def refresh(self) -> bool:
         """Look whether a hosts file changed; True when the answers may differ from now on."""
-        return self._files.refresh()
+        is_read = self._files.refresh()
+        if is_read:
+            self._at = None
+        return is_read
 
     @property
     def files(self) -> HostsFiles:
@@ -43,6 +48,7 @@ class Resolver:
         if lsi is not None:
             known = replace(known, lsi=lsi)
         self._runtime[hit] = known
+        self._at = None
 
     def locators_of(self, hit: Hit) -> tuple[Address, ...]:
         """Where the peer may be reached, best first; empty when nobody told."""
@@ -52,6 +58,21 @@ class Resolver:
                 found.update(dict.fromkeys(table[hit].addresses))
         found.update(dict.fromkeys(self._files.table.addresses_of(hit)))
         return tuple(found)
+
+    def hits_at(self, address: Address) -> tuple[Hit, ...]:
+        """Whose locator an address is; several peers may share one."""
+        if self._at is None:
+            table: dict[Address, list[Hit]] = {}
+            for hit in self.known_hits():
+                for locator in self.locators_of(hit):
+                    table.setdefault(locator, []).append(hit)
+            self._at = {locator: tuple(hits) for locator, hits in table.items()}
+        return self._at.get(address, ())
+
+    def rendezvous_of(self, hit: Hit) -> tuple[Address, ...]:
+        """Rendezvous servers of a peer, in the order of the configuration."""
+        peer = self._peers.get(hit)
+        return peer.via if peer else ()
 
     def encapsulation_of(self, hit: Hit) -> Encapsulation | None:
         """What `[[peer]] encapsulation` asks for, or None."""

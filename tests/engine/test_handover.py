@@ -317,6 +317,21 @@ def test_move_while_stranded() -> None:
     assert_joined(one, other)
 
 
+def test_stranded_host_looks_ever_more_seldom_until_it_has_an_address() -> None:
+    network, one, other = joined(QUIET)
+    one.endpoint.manual_update(other.hit, network.now)
+    one.move()
+    deadlines, end = 0, network.now + 120.0
+    while (at := one.endpoint.next_deadline() or end) < end:
+        deadlines += 1
+        one.endpoint.handle_deadline(at)
+        one.settle()
+    assert deadlines < 40
+    network.now = end
+    one.move(NEW[4])
+    assert network.run(0.1, until=lambda: path_of(other, one)[1] == NEW[4])
+
+
 def test_rekey_under_way_when_the_host_moves() -> None:
     for after_s in (0.0, 0.005, 0.011, 0.015, 0.021):
         network, one, other = joined(QUIET)

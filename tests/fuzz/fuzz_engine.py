@@ -384,13 +384,13 @@ class Play:
                 self.has_closed = True
                 world.close(host)
             case 2:
-                world.esp(host)
+                world.esp(host, is_known=not amount & 32)
             case 3:
                 stranger = Hit(world.peer.hit.packed[:14] + amount.to_bytes(2, "big"))
                 path = world.path(world.node)
                 world.node.endpoint.want_association(stranger, [path], world.now)
             case 4:
-                world.rekey(host)
+                world.rekey(host, is_pair=bool(amount & 32))
             case 5 | 6:
                 host.endpoint.manual_update(None, world.now, with_rekey=wish == 6)
             case 7 | 8 | 9 | 10:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from collections import Counter, OrderedDict, deque
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from hashlib import shake_128
@@ -36,6 +36,7 @@ from hipgw.proto import (
     State,
     limits,
 )
+from hipgw.proto.config import rendezvous_of_nobody
 from hipgw.proto.initiator_jobs import AnsweredR1
 from hipgw.proto.jobs import Keying
 from hipgw.proto.r1_pool import Generation
@@ -43,10 +44,12 @@ from hipgw.proto.responder_jobs import AcceptedI2, MadeR1
 from hipgw.proto.timers import TimerHeap
 from hipgw.values import Address, DhGroup, Direction, Encapsulation, Hit, Path, Spi
 from hipgw.wire import (
+    LIFETIME_UNBOUNDED_S,
     ParameterType,
     checksum_is_right,
     find_tlv,
     parse_packet,
+    with_checksum,
 )
 
 Parcel = tuple[bytes, Path]
@@ -56,6 +59,8 @@ JOBS_MOST = 400
 DEADLINES_MOST = 500
 DH_GROUPS = (DhGroup.NIST_P256, DhGroup.NIST_P384)
 R1_PERIOD_S = 1500.0
+SERVER = ip_address("192.0.2.3")
+"""Of a rendezvous server that forwards to either host, with the source that a packet came from."""
 SOURCES_MOST = 8
 """Sources that each rate limiter remembers."""
 UNCHANGING = ("hipgw.values", "hipgw.wire", "hipgw.crypto", "ipaddress", "cryptography")
@@ -163,6 +168,10 @@ class World:
                         _check_sent(payload, path)
                         ends = path.peer, path.local, path.encapsulation
                         arrives = Path(*ends, path.peer_port, path.local_port)
+                        if path.peer == SERVER:
+                            arrives = replace(arrives, local=other.address)
+                            if path.encapsulation is Encapsulation.RAW:
+                                payload = with_checksum(payload, path.local, other.address)
                         other.inbox.append((payload, arrives))
                         other.history.append((payload, arrives))
                     case InstallSa(sa):
@@ -258,9 +267,13 @@ class World:
         host.endpoint.local_addresses_changed(addresses, self.now)
         self.settle(host)
 
-    def rekey(self, host: Host) -> None:
+    def rekey(self, host: Host, *, is_pair: bool = False) -> None:
+        """New SAs in the place of those in use, or beside them."""
         other = self.peer if host is self.node else self.node
-        host.endpoint.rekey_association(other.hit, self.now)
+        if is_pair:
+            host.endpoint.open_sa_pair(other.hit, host.address, self.now)
+        else:
+            host.endpoint.rekey_association(other.hit, self.now)
         self.settle(host)
 
     def use(self, host: Host, octets: int) -> None:
@@ -270,8 +283,12 @@ class World:
             host.endpoint.sa_usage(Spi(spi), octets, octets // 1000, self.now, **hits)
         self.settle(host)
 
-    def esp(self, host: Host) -> None:
-        for spi in host.spis():
+    def esp(self, host: Host, *, is_known: bool = True) -> None:
+        """The data plane has received ESP, or such that names no SA."""
+        if not is_known:
+            other = self.peer if host is self.node else self.node
+            host.endpoint.unknown_spi(other.hit, [self.path(host)], self.now)
+        for spi in host.spis() if is_known else ():
             host.endpoint.esp_received(Spi(spi), self.now)
         self.settle(host)
 
@@ -351,6 +368,9 @@ def _hosts(flavour: Flavour) -> World:
         puzzle_tries=64,
         answer_opportunistic=two,
         announce_locators=is_moving,
+        rendezvous_of=(lambda _: (SERVER,)) if is_moving else rendezvous_of_nobody,
+        announce_burst=1.0 if is_moving else 64.0,
+        locator_lifetime_s=30 if is_moving else LIFETIME_UNBOUNDED_S,
         rekey_with_dh=is_moving,
         rekey_on_move=is_moving,
         shotgun=is_moving,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.netns
 OLD = {4: "10.77.0.1/24", 6: "fd00:77::1/64"}
 NEW = {4: "10.77.0.101/25", 6: "fd00:77::101/64"}
 """Of another prefix length: the kernel takes what is in the same prefix along when one goes."""
+KEYED = ("ESTABLISHED", "R2-SENT")
 SENT = "User message was sent successfully to the HIP daemon.\n"
 
 
@@ -158,6 +160,78 @@ def test_another_uplink_takes_over(cut: str) -> None:
             assert " packets sent, " in said
 
 
+def test_both_hosts_move_at_once() -> None:
+    settings = {"hip": {"announce_locators": True}}
+    with lab_of("both", settings=settings) as lab:
+        a, b = lab.host("a"), lab.host("b")
+        with CountingStream(a, b) as stream:
+            stream.wait_for_more()
+            assert path_of(a) == ("10.77.0.1", "10.77.0.2")
+            # Each keeps the IPv6 address that the other knows, and gets a new IPv4 one.
+            for host, last in ((a, 1), (b, 2)):
+                address(host, "delete", f"10.77.0.{last}/24")
+                address(host, "add", f"10.77.0.{100 + last}/25")
+            until(
+                lambda: path_of(a) == path_of(b)[::-1] and "10.77.0.1" not in path_of(a),
+                lambda: f"they have found each other: {path_of(a)} {path_of(b)}",
+            )
+            stream.wait_for_more()
+        assert_never_closed(lab)
+
+
+def test_both_close_at_once_and_begin_anew() -> None:
+    with lab_of("close", pair(underlay="v4")) as lab:
+        a, b = lab.host("a"), lab.host("b")
+        for _ in range(3):
+            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+            threads = [
+                threading.Thread(target=host.ask, args=("close",), kwargs={"target": "all"})
+                for host in (a, b)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            until(
+                lambda: all(
+                    peer["state"] not in KEYED
+                    for host in (a, b)
+                    for peer in host.ask("peers")["peers"]
+                ),
+                "neither has an association",
+            )
+            assert all(host.ask("sas")["sas"] == [] for host in (a, b))
+        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+
+
+def test_an_uplink_with_keys_of_its_own_takes_over() -> None:
+    """RFC 8047 section 5.1: a second pair of SAs, bound to the second address."""
+    settings = {"hip": {"announce_locators": True, "heartbeat_s": 1}}
+    with lab_of("keys", multihomed(underlay="v4"), settings=settings) as lab:
+        a, b = lab.host("a"), lab.host("b")
+
+        def spis(host: LabHost, direction: str) -> set[str]:
+            return {sa["spi"] for sa in host.ask("sas")["sas"] if sa["direction"] == direction}
+
+        with CountingStream(a, b) as stream:
+            stream.wait_for_more()
+            wires = [("10.77.0.1", "eth0"), ("10.78.0.1", "eth1")]
+            (_, cut_off), (spare, _) = sorted(wires, key=lambda wire: wire[0] != path_of(a)[0])
+            first_out = spis(a, "out")
+            a.ask("open_sa_pair", target=str(b.hit), address=spare)
+            until(lambda: len(spis(a, "in")) == len(spis(b, "in")) == 2, "two pairs")
+            assert spis(a, "out") == first_out
+            a.run(["ip", "link", "set", cut_off, "down"])
+            until(lambda: path_of(a)[0] == path_of(b)[1] == spare, "both use the other wire")
+            until(
+                lambda: not spis(a, "out") & first_out and spis(b, "out") <= spis(a, "in"),
+                "the second pair carries the data",
+            )
+            stream.wait_for_more()
+        assert_never_closed(lab)
+        assert a.ask("associations")["associations"][0]["rekeys"] == 0
+
+
 def test_addresses_of_other_interfaces_are_not_used() -> None:
     settings = {"network": {"interfaces": ["eth1"]}}
     with lab_of("white", multihomed(underlay="v4"), settings=settings) as lab:
@@ -176,11 +250,10 @@ def test_manual_update_announces_our_locators(tmp_path: Path) -> None:
         with b.capture(file):
             done = a.run(["hipgw", "hipconf", "daemon", "manual-update", str(b.hit)])
             assert done.stdout == SENT
-            # The peer has verified this address long ago: it acknowledges, and asks for no echo.
-            until(lambda: len(sightings(file)) >= 2, "two packets")
+            until(lambda: len(sightings(file)) >= 3, "three packets")
         seen = sightings(file)
-        assert [sighting.packet_type for sighting in seen] == [PacketType.UPDATE] * 2
-        assert [str(sighting.source)[-1] for sighting in seen] == ["1", "2"]
+        assert [sighting.packet_type for sighting in seen] == [PacketType.UPDATE] * 3
+        assert [str(sighting.source)[-1] for sighting in seen] == ["1", "2", "1"]
 
 
 def test_a_new_address_is_verified_in_three_packets(tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
         (f"hit-to-lsi {PEER_HIT}", "hit_to_lsi", {"hit": PEER_HIT}),
         ("lsi-to-hit 1.0.0.2", "lsi_to_hit", {"lsi": "1.0.0.2"}),
         ("daemon manual-update", "manual_update", {}),
+        ("manual-update rekey", "manual_update", {"rekey": True}),
+        (
+            f"manual-update {PEER_HIT} rekey",
+            "manual_update",
+            {"target": PEER_HIT, "rekey": True},
+        ),
         (f"manual-update {PEER_HIT.upper()}", "manual_update", {"target": PEER_HIT}),
         ("locator get", "locators", {}),
         ("add hi default", "identity_add", {}),

@@ -76,6 +76,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         Encapsulation.UDP,
         "guest",
         certificates=True,
+        via=(IPv4Address("192.0.2.9"),),
     )
 
 

@@ -233,6 +233,19 @@ def test_rekey_makes_new_sas_and_the_totals_go_on(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_an_update_by_hand_replaces_keys_where_asked(tmp_path: Path) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask("connect", target="b")
+        for gateway in (a, b):  # both have heard of each other's data
+            spi_in = next(spi for direction, spi in gateway.backend.sas if not direction)
+            gateway.traffic.on_first_esp(b"", (spi_in,))
+        assert (await ask("manual_update", target="b", rekey=True)) == {"peers": 1}
+        await settled(a, b)
+        assert (await ask("associations"))["associations"][0]["rekeys"] == 1
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize("method", ["rekey", "manual_update"])
 def test_without_an_association_there_is_nothing_to_update(tmp_path: Path, method: str) -> None:
     async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
@@ -240,6 +253,21 @@ def test_without_an_association_there_is_nothing_to_update(tmp_path: Path, metho
             await ask(method, target="b")
         assert refusal.value.code == "not_found"
         assert (await ask("manual_update")) == {"peers": 0}
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("192.0.2.1", "not_found"), ("nonsense", "bad_params"), ("", "bad_params")],
+)
+def test_a_further_pair_needs_an_association_and_an_address(
+    tmp_path: Path, address: str, code: str
+) -> None:
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError) as refusal:
+            await ask("open_sa_pair", target="b", address=address)
+        assert refusal.value.code == code
 
     tell(tmp_path, story)
 
@@ -281,6 +309,7 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
             "map_add",
             "rekey",
             "manual_update",
+            "open_sa_pair",
             "identity_new",
             "identity_add",
             "identity_remove",

@@ -219,6 +219,23 @@ def test_a_close_removes_the_sas_on_both_sides(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_esp_that_nobody_can_open_calls_the_peer_at_that_address(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        stranger = (bytes([192, 0, 2, 77]), 0, 50, 0x1234)
+        a.data_path.punts = [(worker.PUNT_STRANGE, b"", stranger)]
+        a.traffic.take_punts()
+        await settled(a, b)
+        assert states(a) == []
+        known = (bytes([127, 0, 0, 1]), 0, 50, 0x1234)
+        a.data_path.punts = [(worker.PUNT_STRANGE, b"", known)] * 3
+        a.traffic.take_punts()
+        await settled(a, b)
+        assert states(a) == [State.ESTABLISHED]
+        assert a.traffic.counters["called_back"] == 1
+
+    tell(tmp_path, story)
+
+
 def test_both_hosts_begin_at_once(tmp_path: Path) -> None:
     async def story(a: MemoryGateway, b: MemoryGateway) -> None:
         packets = ipv6_packet(a.hit, b.hit, b"1"), ipv6_packet(b.hit, a.hit, b"2")

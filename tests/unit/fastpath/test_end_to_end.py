@@ -14,6 +14,7 @@ from hipgw._fastpath.worker import (
     PUNT_FAMILY,
     PUNT_FIRST_ESP,
     PUNT_NO_SA,
+    PUNT_STRANGE,
 )
 from tests.reference.checksum import checksum, pseudo_header
 from tests.unit.fastpath.wires import (
@@ -65,6 +66,7 @@ def test_packets_of_every_size_arrive_unchanged_and_in_order(suite: int, family:
         for packet in packets:
             a.application.send(packet)
         assert [b.application.recv(4096) for _ in packets] == packets
+        wait_until(lambda: a.path.counters()["esp_tx"] == len(packets))  # counted once it is sent
         counters = a.path.counters(), b.path.counters()
         assert counters[0]["tun_rx"] == counters[0]["esp_tx"] == len(packets)
         assert counters[1]["esp_rx"] == counters[1]["net_rx"] == len(packets)
@@ -324,3 +326,28 @@ def test_a_worker_runs_in_one_thread_only() -> None:
             a.path.run_outbound()
         with pytest.raises(RuntimeError, match="already runs"):
             b.path.run_inbound()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_esp_of_strangers_is_told_of_once_a_second_for_each_source(family: int) -> None:
+    with running_hosts(2, family) as (a, b):
+        esp = (0x1234_5678).to_bytes(4) + bytes(60)
+        for _ in range(50):
+            a.udp.sendto(esp, (b.address, b.port))
+        wait_until(lambda: b.path.counters()["spi_unknown"] == 50)
+        packed = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a.address)
+        told = b.path.take_punts()
+        assert told[0] == (PUNT_STRANGE, b"", (packed, a.port, 17, 0x1234_5678))
+        assert len(told) <= 2, "the fifty packets came within a second or two"
+
+
+def test_a_flood_from_many_sources_is_told_of_in_part() -> None:
+    with running_hosts(1) as (b,):
+        for last in range(1, 201):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((f"127.0.{last % 3}.{last}", 0))
+                stranger.sendto((0x1000 + last).to_bytes(4) + bytes(60), (b.address, b.port))
+        wait_until(lambda: b.path.counters()["spi_unknown"] == 200)
+        told = b.path.take_punts(500)
+        assert 20 < len(told) <= 128
+        assert all(kind == PUNT_STRANGE for kind, _, _ in told)
