@@ -7,12 +7,16 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.config import EndpointConfig, permit_everyone
 from hipgw.proto.effects import (
+    ClaimI1s,
     Compute,
     Effect,
     InstallSa,
     JobId,
     LimitPath,
     MoveSa,
+    PublishR1s,
+    R1Limits,
+    R1Template,
     RemoveSa,
     SendDatagram,
     StoreR1Counter,
@@ -40,6 +44,7 @@ from hipgw.proto.states import TRANSITIONS, State, Trigger
 __all__ = [
     "TRANSITIONS",
     "AssociationView",
+    "ClaimI1s",
     "Closed",
     "Compute",
     "Effect",
@@ -65,6 +70,9 @@ __all__ = [
     "PeerFound",
     "PeerIsAnonymous",
     "PeerNotFound",
+    "PublishR1s",
+    "R1Limits",
+    "R1Template",
     "Rekeyed",
     "RemoveSa",
     "Role",

@@ -208,10 +208,10 @@ class Association:
     reach: Reach = field(default_factory=Reach)
     closing: Closing | None = None
     agreed_r1: int = 0
-    """R1s sent when keys were last agreed on.
+    """When keys were last agreed on, or the R1 was sent that led to it: a tick of the R1 clock.
 
-    An I2 that answers one of those is late: it belongs to an exchange that this one has overtaken,
-    and accepting it would leave the two hosts with different keys.
+    An I2 that answers an R1 of that time or before is late: it belongs to an exchange that this
+    one has overtaken, and accepting it would leave the two hosts with different keys.
     """
     verifying: set[int] = field(default_factory=set)
     """Packet types whose signature is being verified: one job each is enough."""

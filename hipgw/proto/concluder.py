@@ -73,7 +73,7 @@ class Concluder:
         if result is not True:
             core.drop("signature_wrong")
             return
-        association.agreed_r1 = core.r1s_issued
+        association.agreed_r1 = core.r1_clock.tick(now)
         listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
         association.reach.offered += listed
         core.sas.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)
