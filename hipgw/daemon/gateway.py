@@ -17,10 +17,12 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
+    ClaimI1s,
     Closed,
     Established,
     Event,
@@ -33,6 +35,7 @@ from hipgw.proto import (
     PeerFound,
     PeerIsAnonymous,
     PeerNotFound,
+    PublishR1s,
     Rekeyed,
     RemoveSa,
 )
@@ -96,6 +99,7 @@ class Gateway:
         paths: Paths,
         store_r1_counter: Callable[[int], None],
         data_counters: Callable[[], dict[str, int]],
+        strangers: Strangers | None = None,
     ) -> None:
         self.config = config
         self.facts = facts
@@ -107,6 +111,7 @@ class Gateway:
         self.paths: Final = paths
         self.data_counters: Final = data_counters
         self.store_r1_counter = store_r1_counter
+        self._strangers: Final = strangers
         self.counters: Counter[str] = Counter()
         self._listeners: list[EventListener] = []
         self._limited = RateLimitedLog(log)
@@ -134,6 +139,16 @@ class Gateway:
     def limit(self, limit: LimitPath) -> None:
         """Limit one outbound direction, or end that."""
         self.sas.limit(limit)
+
+    def publish_r1s(self, offer: PublishR1s) -> None:
+        """Have the data path answer strangers, if it can."""
+        if self._strangers is not None:
+            self._strangers.publish(offer)
+
+    def claim_i1s(self, claim: ClaimI1s) -> None:
+        """Have it leave a pair to the engine, or no longer."""
+        if self._strangers is not None:
+            self._strangers.claim(claim)
 
     def on_applied(self) -> None:
         """Effects are through: let waiting packets go."""
