@@ -11,7 +11,7 @@ cdef struct Source:
     uint64_t name               # IPv4 address, or upper half of an IPv6 address
     uint64_t due_ns             # when what it was given so far is earned
     uint64_t seen_ns            # 0: never, the place is free
-    uint64_t answered_ns        # 0: never
+    uint64_t new_since_ns       # 0: not new any more
 
 cdef struct Rate:
     uint64_t step_ns            # one answer is earned in this time
@@ -24,6 +24,7 @@ cdef struct Sources:
     Source *table
     Rate each
     Rate total
+    uint64_t quiet_ns           # who has kept silent for longer is new again
     uint64_t total_due_ns
 
 # 0, or -1 without memory. Rates are answers a second, bursts answers.

@@ -8,9 +8,10 @@ The table has places of WAYS sources each. A keyed hash picks the place, so nobo
 push out; the source of a place that was seen longest ago goes first, and starts afresh when it
 comes again. What bounds a flood of more sources than the table holds is the total.
 
-Newcomers come first: of the total's burst, sources that got an answer not long ago may use the
-first half only. So a flood that spends the total, from as many sources as the table holds, leaves
-the other half to hosts that have not been answered yet.
+Newcomers come first: a source is new from its first I1 until its first answer, or for as long as it
+takes a bucket to fill up, and again once it has kept silent for so long. Sources that are not new
+may use the first half of the total's burst only. So a flood that spends the total, from as many
+sources as the table holds, leaves the other half to hosts that have just begun to ask.
 
 One worker owns the table; nothing here is shared.
 """
@@ -48,6 +49,7 @@ cdef int sources_init(
     sources.mask = places - 1
     sources.each = rate_of(source_rate, source_burst)
     sources.total = rate_of(rate, burst)
+    sources.quiet_ns = sources.each.slack_ns + sources.each.step_ns
     sources.table = <Source *>calloc(places * WAYS, sizeof(Source))
     return 0 if sources.table != NULL else -1
 
@@ -64,13 +66,15 @@ cdef Source *source_of(Sources *sources, uint64_t name, uint64_t now_ns) noexcep
     cdef int way
     for way in range(WAYS):
         if place[way].name == name and place[way].seen_ns != 0:
+            if now_ns - place[way].seen_ns > sources.quiet_ns:
+                place[way].new_since_ns = now_ns
             place[way].seen_ns = now_ns
             return &place[way]
         if place[way].seen_ns < oldest.seen_ns:
             oldest = &place[way]
     oldest.name = name
-    oldest.due_ns = oldest.answered_ns = 0
-    oldest.seen_ns = now_ns
+    oldest.due_ns = 0
+    oldest.seen_ns = oldest.new_since_ns = now_ns
     return oldest
 
 
@@ -83,14 +87,13 @@ cdef bint source_allows(
     source = source_of(sources, name, now_ns)
     if sources.each.closed or source.due_ns > now_ns + sources.each.slack_ns:
         return False
-    if source.answered_ns != 0 and (
-            now_ns - source.answered_ns <= sources.each.slack_ns + sources.each.step_ns):
+    if source.new_since_ns == 0 or now_ns - source.new_since_ns > sources.quiet_ns:
         slack_ns //= 2
     if sources.total.closed or sources.total_due_ns > now_ns + slack_ns:
         return False
     source.due_ns = max(source.due_ns, now_ns) + sources.each.step_ns
     sources.total_due_ns = max(sources.total_due_ns, now_ns) + sources.total.step_ns
-    source.answered_ns = now_ns
+    source.new_since_ns = 0
     return True
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Source:
+    seen_ns: int
+    new_since_ns: int | None
     due_ns: int = 0
-    answered_ns: int | None = None
 
 
 @dataclass
@@ -25,21 +26,23 @@ class SlowLimits:
 
     def allows(self, address: bytes, now_ns: int) -> bool:
         name = address[:8] if len(address) == 16 else address
-        source = self.sources.pop(name, None) or Source()
+        slack_ns = (self.source_burst - 1) * self.source_step_ns
+        quiet_ns = slack_ns + self.source_step_ns
+        source = self.sources.pop(name, None) or Source(now_ns, now_ns)
+        if now_ns - source.seen_ns > quiet_ns:
+            source.new_since_ns = now_ns
+        source.seen_ns = now_ns
         while len(self.sources) >= self.sources_most:
             del self.sources[next(iter(self.sources))]
         self.sources[name] = source
-        slack_ns = (self.source_burst - 1) * self.source_step_ns
         if source.due_ns > now_ns + slack_ns:
             return False
         total_slack_ns = (self.burst - 1) * self.step_ns
-        if source.answered_ns is not None:
-            quiet_ns = now_ns - source.answered_ns
-            if quiet_ns <= slack_ns + self.source_step_ns:
-                total_slack_ns //= 2
+        if source.new_since_ns is None or now_ns - source.new_since_ns > quiet_ns:
+            total_slack_ns //= 2
         if self.due_ns > now_ns + total_slack_ns:
             return False
         source.due_ns = max(source.due_ns, now_ns) + self.source_step_ns
         self.due_ns = max(self.due_ns, now_ns) + self.step_ns
-        source.answered_ns = now_ns
+        source.new_since_ns = None
         return True

@@ -73,13 +73,14 @@ def test_the_total_holds_for_sources_that_come_once_each() -> None:
     assert sum(table.allows(address(n), S) for n in range(1 << 17)) == 1000
 
 
-def test_who_has_not_been_answered_comes_before_a_flood_of_known_sources() -> None:
-    """A thousand sources at ten a second each want twice the total; a newcomer gets through."""
+@pytest.mark.parametrize("sources", [1000, 8000])
+def test_who_begins_to_ask_comes_before_a_flood_of_known_sources(sources: int) -> None:
+    """They want twice the total and more; a newcomer gets through."""
     table = limits(rate=5000, burst=5000, source_rate=20, source_burst=40, sources_most=16_384)
     answered = refused = lucky = 0
     for n in range(100_000):
         now_ns = 10 * S + n * 100_000
-        if table.allows(address(n % 1000), now_ns):
+        if table.allows(address(n % sources), now_ns):
             answered += 1
         else:
             refused += 1
@@ -88,6 +89,25 @@ def test_who_has_not_been_answered_comes_before_a_flood_of_known_sources() -> No
     assert refused > 30_000
     assert answered < 5000 * 10 + 5000
     assert lucky == 49
+
+
+def test_newcomers_are_new_for_a_while_only() -> None:
+    """A crowd that the total leaves out does not stay new for ever."""
+    table = limits(rate=1000, burst=1000, source_rate=20, source_burst=40, sources_most=16_384)
+    for n in range(400_000):  # 4000 sources for 8 seconds, most of them never answered in time
+        table.allows(address(n % 4000), 10 * S + n * 20_000)
+    begin = 18 * S + 1
+    assert sum(table.allows(address(1 << 20 | n), begin) for n in range(1000)) >= 400
+
+
+def test_who_was_left_out_may_ask_again_as_a_newcomer() -> None:
+    table = limits(rate=10, burst=10, source_rate=20, source_burst=40)
+    assert sum(table.allows(address(1), S) for _ in range(10)) == 5, "the first as a newcomer"
+    assert not table.allows(address(1), S)
+    assert all(table.allows(address(n), S) for n in range(2, 7))
+    assert not table.allows(address(7), S)
+    assert not table.allows(address(1), S + S // 10)
+    assert table.allows(address(7), S + S // 10)
 
 
 def test_memory_is_bounded_and_does_not_grow() -> None:
