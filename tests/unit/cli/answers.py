@@ -118,6 +118,7 @@ STATUS: dict[str, Any] = {
     "identity": {"hit": LOCAL_HIT, "algorithm": "ecdsa-p256", "lsi": "1.0.0.1"},
     "identities": HITS["hits"][:2],
     "listening": {"udp_port": 10500, "raw": True},
+    "strangers": {"i1_received": 1207, "r1_sent": 1200},
     "peers": [PEER, QUIET_PEER],
     "health": [
         {"problem": "no address known for 1 peer", "remedy": "add it to /etc/hip/hosts"},
