@@ -187,3 +187,30 @@ def test_i1s_to_the_engine_and_to_the_data_path_share_no_nonce() -> None:
     nonces = [parse_packet(r1.payload).require(Puzzle).i for r1 in network.sent(PacketType.R1)]
     assert len(nonces) == 4
     assert len(set(nonces)) == 4
+
+
+def test_a_retired_identity_is_offered_no_more() -> None:
+    network = Network()
+    keep, leave = low_and_high()
+    node = network.node(keep, leave, config=FAST)
+    assert node.published is not None
+    assert {one.local for one in node.published.r1s} == {keep.hit, leave.hit}
+    node.endpoint.retire_identity(leave.hit)
+    node.settle()
+    assert {one.local for one in node.published.r1s} == {keep.hit}
+    node.endpoint.add_identity(leave, network.now)
+    node.settle()
+    assert {one.local for one in node.published.r1s} == {keep.hit, leave.hit}
+
+
+def test_an_identity_that_goes_while_its_r1s_are_signed_is_left_out() -> None:
+    network = Network()
+    keep, leave = low_and_high()
+    node = network.node(keep, leave, config=FAST)
+    network.hold_jobs(node)
+    network.run(FAST.r1_period_s + 1)
+    node.endpoint.retire_identity(leave.hit)
+    for _ in range(2):
+        network.finish_job(node, "MakeR1")
+    assert node.published is not None
+    assert {one.local for one in node.published.r1s} == {keep.hit}
