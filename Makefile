@@ -46,7 +46,8 @@ fuzz: setup
 	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
 
 bench: setup $(STAMPS)/debian-bench
-	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.handover
+	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.handover \
+		&& $(BIN)/python -m bench.bex && $(BIN)/python -m bench.flood
 
 dist: setup
 	@$(BIN)/python -m build --outdir dist .

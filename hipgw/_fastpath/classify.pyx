@@ -147,6 +147,31 @@ cdef Py_ssize_t classify_outbound_batch(
     return stay
 
 
+cdef inline uint32_t ipv4_header(const uint8_t *p, uint32_t length) noexcept nogil:
+    """Octets of the IPv4 header that a raw socket delivers, or 0 when it makes no sense."""
+    cdef uint32_t header = (p[0] & 15) * 4 if length >= IPV4_HEADER else 0
+    return header if IPV4_HEADER <= header <= length else 0
+
+
+cdef void strip_to_control(
+        const uint8_t *arena, PacketDesc *desc, Py_ssize_t n, Carrier carrier) noexcept nogil:
+    cdef uint32_t header
+    cdef Py_ssize_t i
+    for i in range(n):
+        if desc[i].verdict != FORWARD:
+            continue
+        if carrier == CARRIER_RAW4:
+            header = ipv4_header(arena + desc[i].offset, desc[i].length)
+            desc[i].offset += header
+            desc[i].length -= header
+            if header == 0:
+                desc[i].length = 0
+        if desc[i].length < HIP_HEADER:
+            drop(&desc[i], R_RUNT)
+        else:
+            punt(&desc[i], PUNT_CONTROL)
+
+
 cdef uint32_t esp_of_carrier(
         const uint8_t *arena, PacketDesc *d, Carrier carrier) noexcept nogil:
     """The SPI with offset/length on the ESP packet, or 0 with the verdict set."""
@@ -154,8 +179,8 @@ cdef uint32_t esp_of_carrier(
     cdef uint32_t header
     cdef uint32_t spi
     if carrier == CARRIER_RAW4:
-        header = (p[0] & 15) * 4 if d.length >= IPV4_HEADER else 0
-        if header < IPV4_HEADER or header > d.length:
+        header = ipv4_header(p, d.length)
+        if header == 0:
             drop(d, R_RUNT)
             return 0
         d.offset += header

@@ -11,6 +11,7 @@ cdef enum Verdict:
     FORWARD = 0
     DROP = 1
     PUNT = 2
+    ANSWERED = 3                # came to its end here, and is no drop
 
 cdef packed struct PacketDesc:
     uint32_t offset             # octets from arena start to the first octet of the packet

@@ -3,16 +3,18 @@
 A round: wait; for each socket with something to read, receive once, and run what came, a batch at
 a time, through the nodes
     classify -> esp_open -> choose_family -> coalesce -> write
-Trains are opened where they lie; `write` rebuilds the inner headers beside them.  Control packets
-are punted as they are, and so are payloads of which nobody knows yet whether the local socket
-speaks HIT or LSI (then rebuilt over HITs).  The arenas are the worker's own; a packet ends written,
-punted or dropped, and adds one to exactly one counter.
+Trains are opened where they lie; `write` rebuilds the inner headers beside them.  I1s of strangers
+are answered (answer_i1); other control packets are punted as they are, and so are payloads of which
+nobody knows yet whether the local socket speaks HIT or LSI (then rebuilt over HITs).  The arenas
+are the worker's own; a packet ends written, answered, punted or dropped, and adds one to exactly
+one counter.
 """
 
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from hipgw._fastpath.answer_i1 cimport answer_i1_batch, is_i1
 from hipgw._fastpath.batch_io cimport RAW4, RAW6, Arena, slot_room
 from hipgw._fastpath.beet cimport IP_HEADER_MOST, beet_header
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
@@ -24,6 +26,7 @@ from hipgw._fastpath.classify cimport (
     CARRIER_UDP,
     Carrier,
     classify_inbound_batch,
+    strip_to_control,
 )
 from hipgw._fastpath.coalesce cimport gather_batch
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, PUNT, PacketDesc
@@ -47,10 +50,12 @@ from hipgw._fastpath.receive cimport (
 )
 from hipgw._fastpath.rings cimport (
     PUNT_CONTROL,
+    PUNT_CONTROL_RAW,
     PUNT_FAMILY,
     PUNT_FIRST_ESP,
     PUNT_STRANGE,
     Record,
+    is_half_full,
 )
 from hipgw._fastpath.sa cimport SaIn
 from hipgw._fastpath.tun_io cimport write_bundles
@@ -59,9 +64,11 @@ from hipgw._fastpath.worker_state cimport (
     P_ESP_RX,
     P_GRO_IN,
     P_GSO_REFUSED,
+    P_I1_RX,
     P_NET_RX,
     P_PUNT_CONTROL,
     P_PUNT_FAMILY,
+    P_R1_TX,
     P_TROUBLE,
     P_TUN_TX,
     STRANGE_MS,
@@ -205,8 +212,12 @@ cdef void tell_strange(
             w.strange_ns[bucket] = now
 
 
-cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexcept nogil:
-    """Hand HIP control packets on, with where they came from and went to."""
+cdef void punt_control(
+        WorkerState *w, const uint8_t *arena, Py_ssize_t n, bint is_raw) noexcept nogil:
+    """Hand HIP control packets on, with where they came from and went to.
+
+    Half of the ring is for packets that are no I1s: those may belong to exchanges under way.
+    """
     cdef Record head
     cdef PacketDesc *d
     cdef Py_ssize_t i
@@ -214,9 +225,14 @@ cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexc
         d = &w.desc[i]
         if d.verdict != PUNT or d.reason != PUNT_CONTROL:
             continue
+        if is_i1(arena + d.offset) and is_half_full(&w.punts):
+            drop_unpunted(d)
+            continue
         memset(&head, 0, sizeof(Record))
-        head.kind = PUNT_CONTROL
+        head.kind = PUNT_CONTROL_RAW if is_raw else PUNT_CONTROL
         name_source(w, i, &head)
+        if is_raw:
+            head.port = 0
         destination_of(&w.bag, w.bag.message[i], head.destination)
         if push_punt(w, &head, arena + d.offset, d.length):
             w.path[P_PUNT_CONTROL] += 1
@@ -224,8 +240,17 @@ cdef void punt_control(WorkerState *w, const uint8_t *arena, Py_ssize_t n) noexc
             drop_unpunted(d)
 
 
+cdef void control_batch(
+        WorkerState *w, int fd, const uint8_t *arena, Py_ssize_t n, bint is_raw) noexcept nogil:
+    """HIP packets: I1s of strangers are answered here, the rest is the control plane's."""
+    answer_i1_batch(w.answerer, fd, is_raw, &w.bag, arena, w.desc, n, now_ns())
+    w.path[P_I1_RX] = w.answerer.received
+    w.path[P_R1_TX] = w.answerer.sent
+    punt_control(w, arena, n, is_raw)
+
+
 cdef void inbound_batch(
-        WorkerState *w, uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
+        WorkerState *w, int fd, uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
     """The nodes, over descriptors 0..n."""
     cdef SaIn **sa = <SaIn **>w.sa
     cdef Py_ssize_t esp = classify_inbound_batch(arena, w.desc, n, carrier, w.index, w.sa)
@@ -241,20 +266,30 @@ cdef void inbound_batch(
             w.path[P_GSO_REFUSED] = w.writer.refused
     if esp < n:
         tell_strange(w, arena, n, carrier)
-        punt_control(w, arena, n)
+        control_batch(w, fd, arena, n, False)
+    settle_batch(w, n)
+
+
+cdef void raw_control_batch(
+        WorkerState *w, int fd, const uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
+    """The same for what a raw HIP socket gave: IPv4 with its header, IPv6 without."""
+    strip_to_control(arena, w.desc, n, carrier)
+    w.path[P_NET_RX] += n
+    control_batch(w, fd, arena, n, True)
     settle_batch(w, n)
 
 
 cdef void receive(WorkerState *w, int fd) noexcept nogil:
     """What one socket gives at once, in batches."""
     cdef Carrier carrier = CARRIER_UDP
+    cdef bint is_hip = fd == w.hip[0] or fd == w.hip[1]
     cdef Arena *arena = &w.arena
     cdef uint32_t room = slot_room(arena)
     cdef Received received
     cdef Py_ssize_t n
-    if fd == w.sockets[RAW4]:
+    if fd == w.sockets[RAW4] or fd == w.hip[0]:
         carrier = CARRIER_RAW4
-    elif fd == w.sockets[RAW6]:
+    elif fd == w.sockets[RAW6] or fd == w.hip[1]:
         carrier = CARRIER_RAW6
     elif w.trains.slots:
         arena = &w.trains
@@ -266,7 +301,10 @@ cdef void receive(WorkerState *w, int fd) noexcept nogil:
         if n == 0:
             break
         enter_batch(&w.index.marks, INBOUND)
-        inbound_batch(w, arena.octets, n, carrier)
+        if is_hip:
+            raw_control_batch(w, fd, arena.octets, n, carrier)
+        else:
+            inbound_batch(w, fd, arena.octets, n, carrier)
         leave_batch(&w.index.marks, INBOUND)
     w.path[P_GRO_IN] = w.bag.trains
 

@@ -29,4 +29,5 @@ cdef enum Reason:
     R_SEND_ERROR                # socket refused the packet
     R_MULTICAST                 # multicast or broadcast on hip0, never carried
     R_CREDIT_SPENT              # peer address not verified yet, and its credit is spent
+    R_I1_RATE                   # I1 above the rates at which strangers are answered
     R_COUNT

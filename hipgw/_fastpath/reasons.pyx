@@ -39,6 +39,8 @@ _TABLE = {
     R_SEND_ERROR: ("send_error", "the socket refused the packet"),
     R_MULTICAST: ("multicast", "multicast or broadcast on the TUN device, never carried"),
     R_CREDIT_SPENT: ("credit_spent", "data to an address of the peer that is not verified yet"),
+    # "r1_rate" is the control plane's, for the I1s that reach it.
+    R_I1_RATE: ("i1_rate", "I1 above the rate at which one source, or all, get R1s"),
 }
 
 if sorted(_TABLE) != list(range(1, R_COUNT)):

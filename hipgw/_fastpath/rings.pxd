@@ -6,6 +6,8 @@ the end of the ring is filled by a record of kind `KIND_SKIP`.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, load_u64
+
 cdef enum Kind:
     KIND_SKIP = 0
     PUNT_CONTROL = 1            # HIP over UDP, marker stripped
@@ -13,8 +15,9 @@ cdef enum Kind:
     PUNT_FIRST_ESP = 3          # an inbound SA has carried its first valid packet
     PUNT_FAMILY = 4             # inner packet, rebuilt over HITs, that may belong to LSIs
     PUNT_EXPIRE = 5             # an outbound SA nears its last sequence number
+    PUNT_CONTROL_RAW = 7        # HIP over IP protocol 139, IP header off
     KIND_INJECT = 6             # inner packet from the control plane
-    PUNT_STRANGE = 7            # ESP with an unknown SPI came; the packet itself is dropped
+    PUNT_STRANGE = 8            # ESP with an unknown SPI came; the packet itself is dropped
 
 cdef struct Record:
     uint32_t total              # octets in the ring, this head included; a multiple of 8
@@ -22,7 +25,7 @@ cdef struct Record:
     uint32_t length             # octets that follow
     uint32_t spi
     uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY)
-    uint8_t family              # outer family (CONTROL, STRANGE)
+    uint8_t family              # outer family (CONTROL, CONTROL_RAW, STRANGE)
     uint8_t protocol            # inner protocol (FAMILY), outer one (STRANGE): 50 or 17
     uint8_t source[16]          # 4 or 16 octets, by family
     uint8_t destination[16]
@@ -57,3 +60,8 @@ cdef void ring_pop(ByteRing *ring) noexcept nogil
 cdef inline const char *octets_of(const Record *record) noexcept nogil:
     """The octets that follow a record's head."""
     return <const char *>record + sizeof(Record)
+
+
+cdef inline bint is_half_full(const ByteRing *ring) noexcept nogil:
+    """Producer: whether less than half of the ring is free."""
+    return 2 * (ring.tail - load_u64(<uint64_t *>&ring.head, ATOMIC_RELAXED)) > ring.capacity

@@ -1,5 +1,6 @@
 from typing import Any, Final, final
 
+from hipgw._fastpath.answer_i1 import I1Desk
 from hipgw._fastpath.tables import SaTables, _SaRow
 
 PUNT_CONTROL: Final[int]
@@ -8,6 +9,7 @@ PUNT_FIRST_ESP: Final[int]
 PUNT_FAMILY: Final[int]
 PUNT_EXPIRE: Final[int]
 PUNT_STRANGE: Final[int]
+PUNT_CONTROL_RAW: Final[int]
 
 @final
 class DataPath:
@@ -19,6 +21,8 @@ class DataPath:
         udp6_fd: int = -1,
         raw4_fd: int = -1,
         raw6_fd: int = -1,
+        hip4_fd: int = -1,
+        hip6_fd: int = -1,
         slot_octets: int = 2304,
         batch: int = 256,
         punt_octets: int = 4194304,
@@ -29,6 +33,8 @@ class DataPath:
     ) -> DataPath: ...
     @property
     def tables(self) -> SaTables: ...
+    @property
+    def desk(self) -> I1Desk: ...
     @property
     def punt_fd(self) -> int: ...
     def install_in(

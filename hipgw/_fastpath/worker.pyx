@@ -18,6 +18,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from hipgw._fastpath.answer_i1 cimport I1Desk
 from hipgw._fastpath.batch_io cimport PATIENCE, RAW4, RAW6, SOCKETS, UDP4, UDP6, slot_room
 from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, load_u64, store_u64
 from hipgw._fastpath.c.events cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd
@@ -69,6 +70,7 @@ PUNT_FIRST_ESP = rings.PUNT_FIRST_ESP
 PUNT_FAMILY = rings.PUNT_FAMILY
 PUNT_EXPIRE = rings.PUNT_EXPIRE
 PUNT_STRANGE = rings.PUNT_STRANGE
+PUNT_CONTROL_RAW = rings.PUNT_CONTROL_RAW
 
 cdef enum:
     LEAST_SLOT = 512
@@ -79,7 +81,7 @@ cdef enum:
 cdef tuple meta_of(const Record *record):
     """What goes with a punted packet, by kind."""
     cdef Py_ssize_t octets
-    if record.kind == rings.PUNT_CONTROL:
+    if record.kind == rings.PUNT_CONTROL or record.kind == rings.PUNT_CONTROL_RAW:
         octets = 4 if record.family == 4 else 16
         return (
             PyBytes_FromStringAndSize(<const char *>record.source, octets), record.port,
@@ -103,6 +105,7 @@ cdef class DataPath:
         tun_fd: TUN device without packet information, or anything with one packet a read.
         udp4_fd, udp6_fd: datagram sockets of HIP's port with packet information on; -1: none.
         raw4_fd, raw6_fd: raw sockets of protocol 50; -1: none.
+        hip4_fd, hip6_fd: raw sockets of protocol 139, with packet information on; -1: none.
         slot_octets: room for one packet, headroom and tailroom included.
         batch: packets a round, 1 to 256.
         punt_octets: both punt rings and the inject ring together hold about this much.
@@ -120,6 +123,7 @@ cdef class DataPath:
     cdef WorkerState *worker[WORKERS]
     cdef Flows flows
     cdef readonly SaTables tables
+    cdef readonly I1Desk desk
     cdef readonly int punt_fd
     cdef uint8_t *delivery              # one slot of the control plane's own
     cdef uint64_t delivered
@@ -128,7 +132,8 @@ cdef class DataPath:
 
     def __cinit__(
             self, *, int tun_fd, int udp4_fd=-1, int udp6_fd=-1, int raw4_fd=-1, int raw6_fd=-1,
-            long slot_octets=2304, int batch=256, uint64_t punt_octets=4 << 20,
+            int hip4_fd=-1, int hip6_fd=-1, long slot_octets=2304, int batch=256,
+            uint64_t punt_octets=4 << 20,
             bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False):
         cdef int sockets[SOCKETS]
         self.punt_fd = -1
@@ -142,6 +147,7 @@ cdef class DataPath:
         sockets[RAW4] = raw4_fd
         sockets[RAW6] = raw6_fd
         self.tables = SaTables()
+        self.desk = I1Desk(self.tables)
         self.delivery = <uint8_t *>calloc(1, slot_octets)
         self.punt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.delivery == NULL or self.punt_fd < 0 or flows_init(&self.flows) != 0:
@@ -158,14 +164,17 @@ cdef class DataPath:
                 or make_inbound(self.worker[INBOUND], udp_gro) != 0):
             raise MemoryError
         self.worker[OUTBOUND].bag.has_gso = udp_gso
+        self.worker[INBOUND].answerer = self.desk.answerer
+        self.worker[INBOUND].hip[0] = hip4_fd
+        self.worker[INBOUND].hip[1] = hip6_fd
         self.worker[INBOUND].writer.fd = tun_fd
         self.worker[INBOUND].writer.has_vnet = vnet_hdr
         self.worker[INBOUND].writer.takes_tcp = vnet_hdr
         self.worker[INBOUND].writer.takes_udp = vnet_hdr and uso
         self.wait_on(OUTBOUND, tun_fd)
-        for i in range(SOCKETS):
-            if sockets[i] >= 0:
-                self.wait_on(INBOUND, sockets[i])
+        for fd in (udp4_fd, udp6_fd, raw4_fd, raw6_fd, hip4_fd, hip6_fd):
+            if fd >= 0:
+                self.wait_on(INBOUND, fd)
 
     cdef int wait_on(self, int worker, int fd) except -1:
         if watch(self.worker[worker], fd) != 0:
@@ -256,6 +265,7 @@ cdef class DataPath:
 
         PUNT_CONTROL: HIP packet over UDP, marker stripped; (source address, source port,
             destination address), addresses of 4 or 16 octets, zeros when the kernel did not say.
+        PUNT_CONTROL_RAW: the same over IP protocol 139, IP header off; port 0.
         PUNT_NO_SA: inner IP packet as read from the TUN device; ().
         PUNT_FIRST_ESP: empty; (SPI,).
         PUNT_FAMILY: inner packet rebuilt over HITs, for `deliver_inbound` after a look at who
@@ -285,6 +295,7 @@ cdef class DataPath:
         if empty < WORKERS:
             signal_event(self.punt_fd)
         self.tables.reclaim()
+        self.desk.free_retired()
         return taken
 
     def inject_outbound(self, bytes packet) -> bool:

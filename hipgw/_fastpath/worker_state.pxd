@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from hipgw._fastpath.answer_i1 cimport Answerer
 from hipgw._fastpath.batch_io cimport SOCKETS, Arena, Mailbag
 from hipgw._fastpath.coalesce cimport Bundles
 from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
@@ -28,6 +29,8 @@ cdef enum:
     P_GRO_IN                    # trains received
     P_COALESCED_OUT             # super-packets written to the TUN device
     P_GSO_REFUSED               # either, when the kernel did not take it: went packet by packet
+    P_I1_RX                     # I1s that came to their end here: answered, refused, not sent
+    P_R1_TX                     # R1s sent
     P_TROUBLE                   # reads that failed for another reason than "nothing there"
     P_COUNT
 
@@ -42,11 +45,13 @@ cdef struct WorkerState:
     # made by the control plane
     SaIndex *index
     Flows *flows
+    Answerer *answerer          # inbound worker
     Arena arena
     Arena trains                # inbound worker with UDP_GRO, else without slots
     Super whole                 # outbound worker with vnet headers, else without octets
     int tun_fd
     int sockets[SOCKETS]        # -1: none
+    int hip[2]                  # raw sockets of protocol 139, IPv4 and IPv6; -1: none
     int epoll_fd
     int wake_fd                 # eventfd: stop, or records in `inject`
     int punt_fd                 # eventfd of the data path: records in a punt ring

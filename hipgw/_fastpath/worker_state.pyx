@@ -45,6 +45,8 @@ PATH_NAMES = (
     "gro_in",
     "coalesced_out",
     "gso_refused",
+    "i1_received",
+    "r1_sent",
     "read_trouble",
 )
 if len(PATH_NAMES) != P_COUNT:
@@ -62,6 +64,7 @@ cdef WorkerState *new_worker(
     w.tun_fd = w.punt_fd = -1
     for i in range(SOCKETS):
         w.sockets[i] = -1
+    w.hip[0] = w.hip[1] = -1
     w.writer.fd = -1
     w.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
     w.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)

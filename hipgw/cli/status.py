@@ -69,6 +69,9 @@ def _interface_block(answer: dict[str, Any]) -> str:
     fields.append(("listening", _listening(answer.get("listening", {}))))
     if (mtu := interface.get("mtu")) is not None:
         fields.append(("mtu", f"{mtu} octets"))
+    strangers = answer.get("strangers", {})
+    if received := strangers.get("i1_received", 0):
+        fields.append(("strangers", f"{received} I1s received, {strangers['r1_sent']} R1s sent"))
     return _block("interface", interface["name"], fields)
 
 

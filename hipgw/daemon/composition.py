@@ -12,7 +12,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -45,6 +45,7 @@ from hipgw.daemon.readiness import notify
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
+from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
 from hipgw.daemon.workers import Workers
@@ -240,6 +241,8 @@ class Daemon:
             udp6_fd=descriptor_of(devices.udp, 6),
             raw4_fd=descriptor_of(devices.esp, 4),
             raw6_fd=descriptor_of(devices.esp, 6),
+            hip4_fd=descriptor_of(devices.hip, 4),
+            hip6_fd=descriptor_of(devices.hip, 6),
             slot_octets=slot_octets(max(facts.mtu_octets, largest_link_mtu())),
             vnet_hdr=devices.offloads.vnet_hdr,
             uso=devices.offloads.uso,
@@ -268,6 +271,7 @@ class Daemon:
             certificates=load_certificates(
                 config.certificates, config.certificate_requirements(), facts.public_identities
             ),
+            strangers=Strangers(data_path.desk),
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
@@ -295,7 +299,7 @@ class Daemon:
         gateway.own = OwnIdentities(gateway, self._configure_interface)
         gateway.opportunity = Opportunity(gateway, Pins(config.state.directory))
         self._start_workers(data_path)
-        self._listen(gateway, sockets, data_path)
+        self._listen(gateway, data_path)
         self._tasks += [
             self._loop.create_task(keeper.run()),
             self._loop.create_task(Housekeeping(gateway, keeper).run()),
@@ -319,23 +323,8 @@ class Daemon:
 
         self._stack.callback(stop)
 
-    def _listen(self, gateway: Gateway, sockets: HipSockets, data_path: DataPath) -> None:
-        """Packets and punts wake the loop."""
-
-        def on_packet(family: int) -> Callable[[], None]:
-            def read() -> None:
-                sockets.receive(
-                    family,
-                    lambda payload, path: gateway.engine.step(
-                        lambda now: gateway.engine.endpoint.receive_datagram(payload, path, now)
-                    ),
-                )
-
-            return read
-
-        for family, descriptor in sockets.descriptors().items():
-            self._loop.add_reader(descriptor, on_packet(family))
-            self._stack.callback(self._loop.remove_reader, descriptor)
+    def _listen(self, gateway: Gateway, data_path: DataPath) -> None:
+        """Punts wake the loop; every socket is read by the data path."""
         self._loop.add_reader(data_path.punt_fd, gateway.traffic.take_punts)
         self._stack.callback(self._loop.remove_reader, data_path.punt_fd)
 

@@ -29,7 +29,7 @@ class Devices:
 
     tun: TunDevice
     hip: dict[int, socket.socket]
-    """Protocol 139, read and written by the control plane."""
+    """Protocol 139: read by the data path, written by both."""
     esp: dict[int, socket.socket]
     """Protocol 50, read and written by the data path."""
     udp: dict[int, socket.socket]

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from hipgw.proto import (
+    ClaimI1s,
     Compute,
     Effect,
     Endpoint,
@@ -23,6 +24,7 @@ from hipgw.proto import (
     JobId,
     LimitPath,
     MoveSa,
+    PublishR1s,
     RemoveSa,
     SendDatagram,
     StoreR1Counter,
@@ -60,6 +62,14 @@ class EngineHost(Protocol):
 
     def store_r1_counter(self, counter: int) -> None:
         """Keep the R1 counter over a restart."""
+        ...
+
+    def publish_r1s(self, offer: PublishR1s) -> None:
+        """Answer I1s of strangers with these R1s, or leave it to the engine."""
+        ...
+
+    def claim_i1s(self, claim: ClaimI1s) -> None:
+        """Leave I1s of a pair to the engine, or no longer."""
         ...
 
     def on_event(self, event: Event) -> None:
@@ -147,6 +157,10 @@ class EngineLoop:
                 future.add_done_callback(self._teller(effect.job_id))
             case StoreR1Counter():
                 self._host.store_r1_counter(effect.counter)
+            case PublishR1s():
+                self._host.publish_r1s(effect)
+            case ClaimI1s():
+                self._host.claim_i1s(effect)
 
     def _teller(self, job_id: JobId) -> Callable[[Future[object]], None]:
         """Brings a job's result from its thread to the loop."""

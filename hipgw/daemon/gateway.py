@@ -19,12 +19,14 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
     NO_CERTIFICATES,
     CertificateJudged,
+    ClaimI1s,
     Closed,
     Established,
     Event,
@@ -37,6 +39,7 @@ from hipgw.proto import (
     PeerFound,
     PeerIsAnonymous,
     PeerNotFound,
+    PublishR1s,
     Rekeyed,
     RemoveSa,
     Standing,
@@ -107,6 +110,7 @@ class Gateway:
         store_r1_counter: Callable[[int], None],
         data_counters: Callable[[], dict[str, int]],
         certificates: LoadedCertificates | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self.config = config
         self.facts = facts
@@ -119,6 +123,7 @@ class Gateway:
         self.data_counters: Final = data_counters
         self.certificates = certificates or LoadedCertificates(NO_CERTIFICATES)
         self.store_r1_counter = store_r1_counter
+        self._strangers: Final = strangers
         self.counters: Counter[str] = Counter()
         self._listeners: list[EventListener] = []
         self._limited = RateLimitedLog(log)
@@ -146,6 +151,16 @@ class Gateway:
     def limit(self, limit: LimitPath) -> None:
         """Limit one outbound direction, or end that."""
         self.sas.limit(limit)
+
+    def publish_r1s(self, offer: PublishR1s) -> None:
+        """Have the data path answer strangers, if it can."""
+        if self._strangers is not None:
+            self._strangers.publish(offer)
+
+    def claim_i1s(self, claim: ClaimI1s) -> None:
+        """Have it leave a pair to the engine, or no longer."""
+        if self._strangers is not None:
+            self._strangers.claim(claim)
 
     def on_applied(self) -> None:
         """Effects are through: let waiting packets go."""

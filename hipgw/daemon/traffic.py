@@ -185,6 +185,7 @@ class Traffic:
         self._handlers: dict[int, Callable[[bytes, tuple[Any, ...]], None]] = {
             worker.PUNT_NO_SA: self.on_no_sa,
             worker.PUNT_CONTROL: self.on_control,
+            worker.PUNT_CONTROL_RAW: self.on_raw_control,
             worker.PUNT_FIRST_ESP: self.on_first_esp,
             worker.PUNT_FAMILY: self.on_family,
             worker.PUNT_EXPIRE: self.on_expire,
@@ -308,6 +309,16 @@ class Traffic:
             family(destination), family(source), Encapsulation.UDP, self._udp_port, source_port
         )
         if path.local.is_unspecified or not source_port:
+            self.counters["control_unreadable"] += 1
+            return
+        self._engine.step(lambda now: self._engine.endpoint.receive_datagram(octets, path, now))
+
+    def on_raw_control(self, octets: bytes, meta: tuple[Any, ...]) -> None:
+        """A HIP packet that came over IP protocol 139."""
+        source, _, destination = meta
+        family = IPv4Address if len(source) == 4 else IPv6Address
+        path = Path(family(destination), family(source))
+        if path.local.is_unspecified:
             self.counters["control_unreadable"] += 1
             return
         self._engine.step(lambda now: self._engine.endpoint.receive_datagram(octets, path, now))

@@ -91,9 +91,16 @@ def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
             "raw": bool(gateway.sockets.families),
         },
         "certificates": own_certificates_view(gateway.certificates),
+        "strangers": _strangers(gateway),
         "peers": peers_view(gateway, now),
         "health": health_view(gateway),
     }
+
+
+def _strangers(gateway: Gateway) -> dict[str, int]:
+    """I1s that came and R1s that went out, in the data path and in the engine together."""
+    data, engine = gateway.data_counters(), gateway.engine.endpoint.activity
+    return {name: data.get(name, 0) + engine.get(name, 0) for name in ("i1_received", "r1_sent")}
 
 
 def _resident_octets() -> int:

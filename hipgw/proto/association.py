@@ -261,10 +261,10 @@ class Association:
     shown_in_r1: tuple[Cert, ...] = ()
     """CERT parameters of the R1, judged together with those of the R2."""
     agreed_r1: int = 0
-    """R1s sent when keys were last agreed on.
+    """When keys were last agreed on, or the R1 was sent that led to it: a tick of the R1 clock.
 
-    An I2 that answers one of those is late: it belongs to an exchange that this one has overtaken,
-    and accepting it would leave the two hosts with different keys.
+    An I2 that answers an R1 of that time or before is late: it belongs to an exchange that this
+    one has overtaken, and accepting it would leave the two hosts with different keys.
     """
     verifying: set[int] = field(default_factory=set)
     """Packet types whose signature is being verified: one job each is enough."""

@@ -85,7 +85,7 @@ class Concluder:
         """Install the outbound SA; from now on data may be sent."""
         core = self._core
         association.verifying.discard(int(packet.packet_type))
-        association.agreed_r1 = core.r1s_issued
+        association.agreed_r1 = core.r1_clock.tick(now)
         listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
         association.reach.offered += listed
         core.sas.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)

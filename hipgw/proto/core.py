@@ -11,12 +11,13 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.effects import Compute, Effect, JobId, SendDatagram
+from hipgw.proto.effects import ClaimI1s, Compute, Effect, JobId, SendDatagram
 from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone, PeerIsAnonymous
 from hipgw.proto.jobs import Job
 from hipgw.proto.limits import FailureMemory, SourceLimiter
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.own_identities import IdentityTraits
+from hipgw.proto.puzzle_nonce import R1Clock
 from hipgw.proto.sa_ledger import SaLedger
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.timers import TimerHeap
@@ -88,8 +89,7 @@ class Core:
         self.failures: Final = FailureMemory(config.sources_most)
         self.unwanted: Final[set[Association]] = set()
         """Associations in I2-SENT that the operator wants closed once their keys are agreed on."""
-        self.r1s_issued = 0
-        """R1s sent so far: tells which of two I2s answers the later R1."""
+        self.r1_clock: Final = R1Clock()
         self.reply_limit: Final = SourceLimiter(
             rate=config.reply_rate,
             burst=config.reply_burst,
@@ -216,11 +216,18 @@ class Core:
     def add(self, association: Association) -> None:
         """Put a new association into the table."""
         self.associations[association.local.hit, association.peer] = association
+        self.effects.append(ClaimI1s(association.local.hit, association.peer, is_claimed=True))
+
+    def _take_out(self, association: Association) -> None:
+        pair = association.local.hit, association.peer
+        if self.associations.get(pair) is association:
+            del self.associations[pair]
+            self.effects.append(ClaimI1s(*pair, is_claimed=False))
 
     def change_local(self, association: Association, local: PrivateHostIdentity) -> None:
         """Go on under another identity of ours."""
         before = association.local.hit
-        del self.associations[before, association.peer]
+        self._take_out(association)
         association.local = local
         self.add(association)
         self._drop_retired(before)
@@ -232,10 +239,8 @@ class Core:
         self.unwanted.discard(association)
         association.keying = association.initiation = association.acceptance = None
         association.closing = None
-        pair = association.local.hit, association.peer
-        if self.associations.get(pair) is association:
-            del self.associations[pair]
-            self._drop_retired(association.local.hit)
+        self._take_out(association)
+        self._drop_retired(association.local.hit)
 
     # --- timers and moves that several parts share ---
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NewType
 
 from hipgw.proto.jobs import Job
-from hipgw.values import Direction, Hit, Path, SecurityAssociation, Spi
+from hipgw.values import DhGroup, Direction, Hit, Path, SecurityAssociation, Spi
 
 JobId = NewType("JobId", int)
 """Names a `Compute` until its result comes back through `Endpoint.job_done`."""
@@ -90,4 +90,75 @@ class StoreR1Counter:
     counter: int
 
 
-Effect = SendDatagram | InstallSa | RemoveSa | MoveSa | LimitPath | Compute | StoreR1Counter
+@dataclass(frozen=True, slots=True)
+class R1Template:
+    """A signed R1 that lacks receiver, the opaque and I of its PUZZLE, and the checksum."""
+
+    local: Hit
+    group: DhGroup
+    octets: bytes = field(repr=False)
+    opaque_at: int
+    """Offset of the opaque field of the PUZZLE; I follows it."""
+    nonce_octets: int
+    """Length of I."""
+
+
+@dataclass(frozen=True, slots=True)
+class R1Limits:
+    """How often strangers get an R1: packets per second and at once, per source and in total."""
+
+    rate: float
+    burst: float
+    source_rate: float
+    source_burst: float
+    sources_most: int
+    """Sources remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishR1s:
+    """From now on a data path that can may answer I1s itself, with these R1s.
+
+    It leaves to the engine every I1 that is not plainly one of HIPv2 to one of these identities
+    with nothing but a DH_GROUP_LIST, and those of pairs that are claimed (`ClaimI1s`).  A data path
+    that cannot does nothing: the engine answers whatever I1 it is given.  Replaces what was
+    published before.
+    """
+
+    opaque: bytes
+    """Of the PUZZLE, 2 octets."""
+    secret: bytes = field(repr=False)
+    """For `puzzle_nonce`."""
+    began_us: int
+    """Microseconds of the monotonic clock from which stamps count."""
+    is_bound_to_addresses: bool
+    dh_groups: tuple[DhGroup, ...]
+    """Ours, most preferred first: the first that an I1 offers picks the R1, else the first."""
+    r1s: tuple[R1Template, ...] = field(repr=False)
+    limits: R1Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimI1s:
+    """I1s from `peer` to `local` are the engine's from now on, or no longer.
+
+    An association has a state, and that decides (RFC 7401 section 4.4).  An I1 that was answered
+    just before is one that came just before.
+    """
+
+    local: Hit
+    peer: Hit
+    is_claimed: bool
+
+
+Effect = (
+    SendDatagram
+    | InstallSa
+    | RemoveSa
+    | MoveSa
+    | LimitPath
+    | Compute
+    | StoreR1Counter
+    | PublishR1s
+    | ClaimI1s
+)

@@ -251,6 +251,7 @@ class Endpoint:
         if len(core.offered()) == 1:
             raise LocalProtocolError(f"{hit} is the only identity of this host: add another first")
         core.retire_identity(hit)
+        self._pool.withdraw_retired()
 
     # --- entry points: what the data plane has seen ---
 

@@ -2,10 +2,8 @@
 
 A *generation* is one secret, one R1 counter value, and one signed R1 with its Diffie-Hellman key
 per identity and group (RFC 7401 sections 4.1.1, 4.1.4, appendix A).  The newest complete one is
-offered; solutions of the two latest are accepted.  The opaque field of a puzzle holds the
-generation in its upper 4 bits and a running number in the others, so one Initiator does not get
-the same I twice from the same Diffie-Hellman key (section 4.1.2), and we see which of two I2s is
-the later one.
+offered, by us and, once published, by the data path; solutions of the two latest are accepted.  The
+opaque field of a puzzle names the generation; its nonce holds the time (`puzzle_nonce`).
 """
 
 from __future__ import annotations
@@ -14,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from hipgw.crypto import rhash
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.certificate_offers import offer_for
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.effects import StoreR1Counter
+from hipgw.proto.effects import PublishR1s, R1Limits, R1Template, StoreR1Counter
 from hipgw.proto.packets import esp_offer
+from hipgw.proto.puzzle_nonce import puzzle_nonce, stamp_of
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder_jobs import MadeR1, MakeR1
 from hipgw.values import RHASH_OCTETS, DhGroup, Hit, HitSuite, Path
@@ -33,12 +31,13 @@ from hipgw.wire import (
     R1Counter,
     Solution,
     patch_r1,
+    puzzle_opaque_at,
 )
 
 SECRET_OCTETS: Final = 32
 ACCEPTED: Final = 2
 """Generations whose solutions are accepted."""
-NUMBER_BITS: Final = 12
+OPAQUE_VALUES: Final = 1 << 16
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +50,8 @@ class Generation:
     wanted: int
     """R1s that were asked for; until as many came back, an older generation helps out."""
     is_bound_to_addresses: bool
+    began: int
+    """Tick of the R1 clock from which its stamps count."""
     ended: int = 0
     retired_s: float | None = None
     """When the next generation took over."""
@@ -63,16 +64,19 @@ class Generation:
         """Whether every R1 is there, or known not to come."""
         return self.ended >= self.wanted
 
-    def puzzle_i(self, suite: HitSuite, hit_i: Hit, hit_r: Hit, path: Path, opaque: bytes) -> bytes:
-        """The nonce I for one Initiator: Ltrunc(RHASH(secret | HITs | addresses | opaque)).
+    @property
+    def opaque(self) -> bytes:
+        """What comes back with a solution and names the generation."""
+        return (self.counter % OPAQUE_VALUES).to_bytes(2, "big")
+
+    def puzzle_i(self, octets: int, hit_i: Hit, hit_r: Hit, path: Path, stamp: int) -> bytes:
+        """The nonce I, of `octets` octets, for one Initiator and one R1 (`puzzle_nonce`).
 
         Where R1s hold locators, the I2 may come from and to other addresses than the I1, so these
         are left out then (RFC 8047 section 4.2.8).
         """
-        octets = self.secret + hit_i.packed + hit_r.packed
-        if self.is_bound_to_addresses:
-            octets += path.peer.packed + path.local.packed
-        return rhash(suite, octets + opaque)
+        addresses = path.peer.packed + path.local.packed if self.is_bound_to_addresses else b""
+        return puzzle_nonce(self.secret, hit_i, hit_r, addresses, self.opaque, stamp, octets)
 
     def is_used(self, solution: Solution) -> bool:
         """Whether a proven I2 has used this solution up."""
@@ -99,6 +103,7 @@ class R1Pool:
             secret=core.randomness(SECRET_OCTETS),
             wanted=len(core.identities) * len(config.dh_groups),
             is_bound_to_addresses=not config.announce_locators,
+            began=core.r1_clock.tick(now),
         )
         self._generations.append(generation)
         core.note("r1_generations")
@@ -164,8 +169,48 @@ class R1Pool:
         complete = [entry for entry in self._generations if entry.is_complete]
         for stale in complete[:-ACCEPTED]:
             self._generations.remove(stale)
+        if generation is complete[-1]:
+            self._publish(generation)
 
-    def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path) -> bytes:
+    def withdraw_retired(self) -> None:
+        """An identity of ours was retired: the data path must not answer for it any more."""
+        complete = [entry for entry in self._generations if entry.is_complete]
+        if complete:
+            self._publish(complete[-1])
+
+    def _publish(self, generation: Generation) -> None:
+        """Have the data path offer a generation, if it can."""
+        config = self._core.config
+        suites = {one.hit: one.public.suite for one in self._core.offered()}
+        self._core.effects.append(
+            PublishR1s(
+                opaque=generation.opaque,
+                secret=generation.secret,
+                began_us=generation.began,
+                is_bound_to_addresses=generation.is_bound_to_addresses,
+                dh_groups=config.dh_groups,
+                r1s=tuple(
+                    R1Template(
+                        hit,
+                        group,
+                        made.octets,
+                        puzzle_opaque_at(made.octets),
+                        RHASH_OCTETS[suites[hit]],
+                    )
+                    for (hit, group), made in generation.r1s.items()
+                    if hit in suites
+                ),
+                limits=R1Limits(
+                    config.r1_rate,
+                    config.r1_burst,
+                    config.r1_source_rate,
+                    config.r1_source_burst,
+                    config.sources_most,
+                ),
+            )
+        )
+
+    def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path, now: float) -> bytes:
         """The R1 that answers an I1, all but its checksum.
 
         Raises:
@@ -177,22 +222,15 @@ class R1Pool:
                 break
         else:
             raise RefusedError("busy")
-        self._core.r1s_issued += 1
-        number = self._core.r1s_issued % (1 << NUMBER_BITS)
-        opaque = ((generation.counter % 16) << NUMBER_BITS | number).to_bytes(2, "big")
-        suite = self._core.identities[local].public.suite
-        i = generation.puzzle_i(suite, sender, local, path, opaque)
-        return patch_r1(made.octets, sender, opaque, i)
+        stamp = self._core.r1_clock.tick(now) - generation.began
+        octets = RHASH_OCTETS[self._core.identities[local].public.suite]
+        i = generation.puzzle_i(octets, sender, local, path, stamp)
+        return patch_r1(made.octets, sender, generation.opaque, i)
 
-    def serial_of(self, solution: Solution) -> int:
-        """How many R1s had been sent when the one that a solution of ours answers was.
-
-        Only the lower bits are in the puzzle: after more than 4096 other R1s the answer is too
-        large, never too small.
-        """
-        issued = self._core.r1s_issued
-        number = int.from_bytes(solution.opaque, "big")
-        return issued - (issued - number) % (1 << NUMBER_BITS)
+    @staticmethod
+    def tick_of(generation: Generation, solution: Solution) -> int:
+        """When the R1 was sent that a solution of ours answers, as a tick of the R1 clock."""
+        return generation.began + stamp_of(solution.i)
 
     def generation_of(self, solution: Solution, now: float) -> Generation:
         """The generation whose puzzle a SOLUTION answers.
@@ -200,10 +238,9 @@ class R1Pool:
         Raises:
             RefusedError: of an older one, or past its lifetime (section 4.1.2).
         """
-        number = int.from_bytes(solution.opaque, "big") >> NUMBER_BITS
         lifetime_s = self._core.config.puzzle_lifetime_s
         for generation in self._generations:
-            if generation.counter % 16 != number:
+            if generation.opaque != solution.opaque:
                 continue
             if generation.retired_s is not None and now > generation.retired_s + 2 * lifetime_s:
                 break

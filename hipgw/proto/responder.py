@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from hmac import compare_digest
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
@@ -24,11 +25,12 @@ from hipgw.proto.limits import SourceLimiter
 from hipgw.proto.negotiation import group_for_i1, proposal_from_i2
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.packets import esp_info_is_fit, hip_keymat_octets
+from hipgw.proto.puzzle_nonce import stamp_of
 from hipgw.proto.r1_pool import Generation, R1Pool
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.proto.states import State, Trigger
-from hipgw.values import Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
+from hipgw.values import RHASH_OCTETS, Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
     Cert,
@@ -110,7 +112,7 @@ class Responder:
         if not self._r1_limit.allows(path.peer, now):
             raise RefusedError("r1_rate")
         group = group_for_i1(offered, core.config.dh_groups)
-        core.transmit(self._pool.r1_for(packet.sender, identity.hit, group, path), path)
+        core.transmit(self._pool.r1_for(packet.sender, identity.hit, group, path, now), path)
         if association is not None:
             association.move(Trigger.I1_RECEIVED, now)
 
@@ -157,7 +159,7 @@ class Responder:
         if self._pool.is_spent(generation):
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if association is not None:
-            self._check_state(association, solution)
+            self._check_state(association, generation, solution)
         half_open, job = self._open(packet, generation, path, now)
         key = identity.hit, packet.sender, solution.i
         self._half_open[key] = half_open
@@ -234,9 +236,10 @@ class Responder:
         """
         generation = self._pool.generation_of(solution, now)
         suite = self._core.identities[local].public.suite
+        ours = generation.puzzle_i(RHASH_OCTETS[suite], peer, local, path, stamp_of(solution.i))
         if (
             solution.k != generation.k
-            or solution.i != generation.puzzle_i(suite, peer, local, path, solution.opaque)
+            or not compare_digest(solution.i, ours)
             or not puzzle_is_solved(suite, generation.k, solution.i, peer, local, solution.j)
         ):
             raise RefusedError("puzzle_wrong")
@@ -259,9 +262,11 @@ class Responder:
             association.retransmissions += 1
             self._core.transmit(association.acceptance.r2, association.path)
 
-    def _check_state(self, association: Association, solution: Solution) -> None:
+    def _check_state(
+        self, association: Association, generation: Generation, solution: Solution
+    ) -> None:
         """Refuse where the state machine has no place for an I2 (Table 4; section 6.9 step 6)."""
-        if self._pool.serial_of(solution) <= association.agreed_r1:
+        if self._pool.tick_of(generation, solution) <= association.agreed_r1:
             raise RefusedError("replayed")
         if association.state is State.I2_SENT and association.local.hit < association.peer:
             raise RefusedError("hit_race_lost")
@@ -329,7 +334,7 @@ class Responder:
         if association is None:
             return None if self._core.has_room() else Refused("busy")
         try:
-            self._check_state(association, half_open.solution)
+            self._check_state(association, half_open.generation, half_open.solution)
         except RefusedError as refusal:
             return refusal.refused
         return None
@@ -359,7 +364,7 @@ class Responder:
         association.peer_identity = accepted.identity
         association.peer_host_id = accepted.host_id
         core.note_anonymity(association, is_anonymous=half_open.is_anonymous)
-        association.agreed_r1 = self._pool.serial_of(half_open.solution)
+        association.agreed_r1 = self._pool.tick_of(half_open.generation, half_open.solution)
         association.acceptance = Acceptance(
             half_open.solution.i,
             half_open.solution.j,

@@ -4,7 +4,7 @@ Pure: no clock, no randomness, no I/O.  A parser raises `WireError` and nothing 
 octets; an emitter raises `LocalProtocolError` for what our own side must not send.
 """
 
-from hipgw.wire.assembly import append_parameter, patch_r1
+from hipgw.wire.assembly import append_parameter, patch_r1, puzzle_opaque_at
 from hipgw.wire.checksum import checksum_is_right, with_checksum
 from hipgw.wire.coverage import covered_octets, mac2_octets, r1_signed_octets
 from hipgw.wire.framing import emit_parameter, find_tlv, parse_parameters, total_octets
@@ -200,6 +200,7 @@ __all__ = [
     "parse_parameters",
     "patch_r1",
     "peek_header",
+    "puzzle_opaque_at",
     "r1_signed_octets",
     "strip_plaintext_padding",
     "total_octets",

@@ -50,6 +50,21 @@ def append_parameter(octets: bytes, p: Parameter) -> bytes:
     )
 
 
+def puzzle_opaque_at(template: bytes) -> int:
+    """Where the opaque field of the PUZZLE is in an R1; I follows it.
+
+    Raises:
+        LocalProtocolError: no PUZZLE, or not a well-framed packet.
+    """
+    try:
+        found = find_tlv(template, ParameterType.PUZZLE)
+    except WireError as error:
+        raise LocalProtocolError(f"R1 template: {error}") from error
+    if found is None:
+        raise LocalProtocolError("R1 template without PUZZLE")
+    return found[0] + PUZZLE_OPAQUE_OFFSET
+
+
 def patch_r1(template: bytes, receiver: Hit, puzzle_opaque: bytes, puzzle_i: bytes) -> bytes:
     """Fill in a pre-made R1 what its signature leaves out (RFC 7401 section 5.2.15).
 
@@ -65,20 +80,14 @@ def patch_r1(template: bytes, receiver: Hit, puzzle_opaque: bytes, puzzle_i: byt
     Raises:
         LocalProtocolError: the template has no PUZZLE, or one of another size.
     """
-    try:
-        found = find_tlv(template, ParameterType.PUZZLE)
-    except WireError as error:
-        raise LocalProtocolError(f"R1 template: {error}") from error
-    if found is None:
-        raise LocalProtocolError("R1 template without PUZZLE")
-    offset, _ = found
+    start = puzzle_opaque_at(template)
+    offset = start - PUZZLE_OPAQUE_OFFSET
     length = int.from_bytes(template[offset + 2 : offset + TLV_HEAD_OCTETS])
     if len(puzzle_opaque) != _OPAQUE_OCTETS or length != 2 + _OPAQUE_OCTETS + len(puzzle_i):
         raise LocalProtocolError(
             f"PUZZLE of {length} octets cannot take opaque of {len(puzzle_opaque)} and I of"
             f" {len(puzzle_i)}"
         )
-    start = offset + PUZZLE_OPAQUE_OFFSET
     return b"".join(
         (
             template[:CHECKSUM_OFFSET],

@@ -19,6 +19,7 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto import (
     AssociationView,
     CertificateJudged,
+    ClaimI1s,
     Closed,
     Compute,
     Effect,
@@ -34,6 +35,7 @@ from hipgw.proto import (
     LocalAddress,
     MoveSa,
     NotifyReceived,
+    PublishR1s,
     Rekeyed,
     RemoveSa,
     SendDatagram,
@@ -116,6 +118,10 @@ class Node:
     keying: Keying | None = None
     """Keys of the last base exchange that a job finished here."""
     stored_r1_counter: int = 0
+    published: PublishR1s | None = None
+    """What a data path would answer I1s with."""
+    claimed: set[tuple[Hit, Hit]] = field(default_factory=set)
+    """Pairs whose I1s it must leave to the engine."""
     budgets: dict[tuple[Hit, Hit], int] = field(default_factory=dict)
     """Octets that a limited outbound SA may still send."""
 
@@ -229,6 +235,11 @@ class Node:
                 self.network.work(self, effect)
             case StoreR1Counter(counter):
                 self.stored_r1_counter = counter
+            case PublishR1s():
+                self.published = effect
+            case ClaimI1s(local, peer, is_claimed):
+                assert ((local, peer) in self.claimed) is not is_claimed
+                (self.claimed.add if is_claimed else self.claimed.discard)((local, peer))
 
     def _limit(self, spi: Spi, pair: tuple[Hit, Hit], octets: int | None) -> None:
         assert self.current_out[pair] == spi
@@ -295,6 +306,7 @@ class Network:
         node.endpoint = Endpoint(node.identities, config, self.random.randbytes, self.now)
         node.sas.clear()
         node.current_out.clear()
+        node.claimed.clear()
         node.settle()
 
     # --- links ---

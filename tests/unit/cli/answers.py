@@ -130,6 +130,7 @@ STATUS: dict[str, Any] = {
     "identities": HITS["hits"][:2],
     "listening": {"udp_port": 10500, "raw": True},
     "certificates": {"own": [], "send_in": ["r2", "update"], "anchors": 1, "lists": 1},
+    "strangers": {"i1_received": 1207, "r1_sent": 1200},
     "peers": [PEER, QUIET_PEER],
     "health": [
         {"problem": "no address known for 1 peer", "remedy": "add it to /etc/hip/hosts"},

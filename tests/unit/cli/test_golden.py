@@ -20,6 +20,7 @@ interface: hip0
   lsi: 1.0.0.3
   listening: udp port 10500, protocols 139 (HIP) and 50 (ESP)
   mtu: 1400 octets
+  strangers: 1207 I1s received, 1200 R1s sent
 
 peer: gw2
   hit: 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1
@@ -162,6 +163,7 @@ def test_status_of_a_lonely_host(ask: Invoke, server: MemoryControlServer) -> No
         "peers": [],
         "health": [],
         "listening": {"udp_port": None, "raw": False},
+        "strangers": {"i1_received": 0, "r1_sent": 0},
         "interface": {"name": "hip0", "mtu": None, "hits": [answers.LOCAL_HIT], "lsis": []},
         "identity": {"hit": answers.LOCAL_HIT, "algorithm": "ed25519", "lsi": None},
     }

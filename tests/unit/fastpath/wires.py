@@ -31,6 +31,7 @@ KEYS = {7: (0, 32), 8: (16, 32), 9: (32, 32), 13: (20, 0)}
 PASSED = {
     "tun_rx", "esp_tx", "net_rx", "esp_rx", "tun_tx", "punt_control", "punt_no_sa", "punt_family",
     "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "read_trouble",
+    "i1_received", "r1_sent",
 }  # fmt: skip
 PATIENCE_S = 10.0
 EVERY_OFFLOAD = {"vnet_hdr": True, "uso": True, "udp_gso": True, "udp_gro": True}
