@@ -4,12 +4,14 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 (facts for the operator) go out.  `states` owns the state machine.
 """
 
+from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.certificate_observer import CertificateObserver, ObservedPacket, Passing
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
-from hipgw.proto.config import EndpointConfig, permit_everyone
+from hipgw.proto.config import EndpointConfig, IcmpReplies, permit_everyone
 from hipgw.proto.credentials import CertificateView, Standing
 from hipgw.proto.effects import (
+    AbandonJob,
     Compute,
     Effect,
     InstallSa,
@@ -18,6 +20,7 @@ from hipgw.proto.effects import (
     MoveSa,
     RemoveSa,
     SendDatagram,
+    SendIcmp,
     StoreR1Counter,
 )
 from hipgw.proto.endpoint import Endpoint
@@ -44,6 +47,8 @@ from hipgw.proto.states import TRANSITIONS, State, Trigger
 __all__ = [
     "NO_CERTIFICATES",
     "TRANSITIONS",
+    "AbandonJob",
+    "AssociationTable",
     "AssociationView",
     "CertificateJudged",
     "CertificateObserver",
@@ -59,6 +64,7 @@ __all__ = [
     "Failed",
     "HandedOver",
     "HeartbeatView",
+    "IcmpReplies",
     "IdentityGone",
     "IdentityTraits",
     "InstallSa",
@@ -80,6 +86,7 @@ __all__ = [
     "RemoveSa",
     "Role",
     "SendDatagram",
+    "SendIcmp",
     "Standing",
     "State",
     "StoreR1Counter",

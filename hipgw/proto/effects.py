@@ -90,4 +90,35 @@ class StoreR1Counter:
     counter: int
 
 
-Effect = SendDatagram | InstallSa | RemoveSa | MoveSa | LimitPath | Compute | StoreR1Counter
+@dataclass(frozen=True, slots=True)
+class AbandonJob:
+    """Nobody waits for this job any more: need not run if it has not begun."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class SendIcmp:
+    """Send an ICMP Parameter Problem about a HIP packet that came in (RFC 7401 section 5.4).
+
+    `path` is that of an answer: from where the packet came to, to where it came from.
+    """
+
+    path: Path
+    pointer_octets: int
+    """The octet that is wrong, from the start of the HIP header."""
+    offending: bytes = field(repr=False)
+    """The HIP packet."""
+
+
+Effect = (
+    SendDatagram
+    | InstallSa
+    | RemoveSa
+    | MoveSa
+    | LimitPath
+    | Compute
+    | StoreR1Counter
+    | AbandonJob
+    | SendIcmp
+)

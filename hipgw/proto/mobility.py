@@ -90,6 +90,11 @@ class Mobility:
         if was_stranded:
             self._sender.hurry(association, now)
 
+    def tell(self, association: Association, now: float) -> None:
+        """What is announced has changed: tell a peer that does not know it."""
+        self._announcer.tell(association, now)
+        self._announcer.arm_renewal(association, now)
+
     def manual_update(self, peer: Hit | None, now: float) -> int:
         """Announce our locators afresh, to one peer or to all; returns to how many."""
         told = 0

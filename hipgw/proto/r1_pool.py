@@ -2,7 +2,8 @@
 
 A *generation* is one secret, one R1 counter value, and one signed R1 with its Diffie-Hellman key
 per identity and group (RFC 7401 sections 4.1.1, 4.1.4, appendix A).  The newest complete one is
-offered; solutions of the two latest are accepted.  The opaque field of a puzzle holds the
+offered; solutions of the two latest are accepted, and with K that follows the load also those of
+earlier ones whose puzzles have not expired.  The opaque field of a puzzle holds the
 generation in its upper 4 bits and a running number in the others, so one Initiator does not get
 the same I twice from the same Diffie-Hellman key (section 4.1.2), and we see which of two I2s is
 the later one.
@@ -37,7 +38,9 @@ from hipgw.wire import (
 
 SECRET_OCTETS: Final = 32
 ACCEPTED: Final = 2
-"""Generations whose solutions are accepted."""
+"""Generations whose solutions are accepted in any case."""
+KEPT: Final = 8
+"""Generations that are kept where they follow each other faster than their puzzles expire."""
 NUMBER_BITS: Final = 12
 
 
@@ -51,6 +54,8 @@ class Generation:
     wanted: int
     """R1s that were asked for; until as many came back, an older generation helps out."""
     is_bound_to_addresses: bool
+    lifetime_s: float
+    """Of its puzzles."""
     ended: int = 0
     retired_s: float | None = None
     """When the next generation took over."""
@@ -95,7 +100,8 @@ class R1Pool:
         core.effects.append(StoreR1Counter(self._counter))
         generation = Generation(
             counter=self._counter,
-            k=config.puzzle_k,
+            k=core.puzzle_k,
+            lifetime_s=config.puzzle_lifetime_s,
             secret=core.randomness(SECRET_OCTETS),
             wanted=len(core.identities) * len(config.dh_groups),
             is_bound_to_addresses=not config.announce_locators,
@@ -162,8 +168,18 @@ class R1Pool:
             if other.counter < generation.counter and other.retired_s is None:
                 other.retired_s = now
         complete = [entry for entry in self._generations if entry.is_complete]
-        for stale in complete[:-ACCEPTED]:
-            self._generations.remove(stale)
+        for number, stale in enumerate(reversed(complete)):
+            if number >= ACCEPTED and (number >= KEPT or not self._is_needed(stale, now)):
+                self._generations.remove(stale)
+
+    def _is_needed(self, stale: Generation, now: float) -> bool:
+        """Whether its puzzles count although two later generations are there.
+
+        Where K follows the load, generations follow each other faster than puzzles expire.
+        """
+        if not self._core.config.puzzle_auto or stale.retired_s is None or self.is_spent(stale):
+            return False
+        return now <= stale.retired_s + 2 * stale.lifetime_s
 
     def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path) -> bytes:
         """The R1 that answers an I1, all but its checksum.
@@ -201,11 +217,13 @@ class R1Pool:
             RefusedError: of an older one, or past its lifetime (section 4.1.2).
         """
         number = int.from_bytes(solution.opaque, "big") >> NUMBER_BITS
-        lifetime_s = self._core.config.puzzle_lifetime_s
         for generation in self._generations:
             if generation.counter % 16 != number:
                 continue
-            if generation.retired_s is not None and now > generation.retired_s + 2 * lifetime_s:
+            if (
+                generation.retired_s is not None
+                and now > generation.retired_s + 2 * generation.lifetime_s
+            ):
                 break
             return generation
         raise RefusedError("puzzle_expired")
