@@ -3,7 +3,6 @@
     rekey*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
     manual_update*: target (default: all peers) -> {"peers": how many were told}
     locators: -> {"locators": [own addresses, best first], "announce_locators"}
-    puzzle: -> {"k"}
 
 Those marked * change something: root only.
 """
@@ -44,7 +43,6 @@ class UpkeepMethods:
         """Method name -> what answers it."""
         return {
             "locators": Method(self._locators),
-            "puzzle": Method(self._puzzle),
             "rekey": Method(self._rekey, Access.CHANGE),
             "manual_update": Method(self._manual_update, Access.CHANGE),
         }
@@ -56,10 +54,6 @@ class UpkeepMethods:
             "locators": [str(address) for address in known],
             "announce_locators": self._gateway.config.hip.announce_locators,
         }
-
-    async def _puzzle(self, params: Params) -> dict[str, Any]:
-        take_params(params)
-        return {"k": self._gateway.config.hip.puzzle_k}
 
     async def _manual_update(self, params: Params) -> dict[str, Any]:
         given = take_params(params, target=str)
@@ -118,8 +112,8 @@ class UpkeepMethods:
 
         engine.step(rekey)
         if is_begun or any(
-            view.peer == peer and view.is_rekeying and view.state is State.ESTABLISHED
-            for view in engine.endpoint.associations()
+            view.is_rekeying and view.state is State.ESTABLISHED
+            for view in engine.endpoint.table.views_of(peer)
         ):
             return
         waiter.cancel()
