@@ -1,11 +1,11 @@
-"""The words of hipconf about addresses and puzzles, with HIPL's output."""
+"""The words of hipconf about UPDATEs, with HIPL's output."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hipgw.compat.control_client import ControlClient
-from hipgw.compat.hipconf_commands import SENT, Reply, WordError, valid_hit
+from hipgw.compat.hipconf_commands import SENT, Reply, valid_hit
 
 
 def manual_update(client: ControlClient, arguments: Sequence[str]) -> Reply:
@@ -13,22 +13,3 @@ def manual_update(client: ControlClient, arguments: Sequence[str]) -> Reply:
     if arguments:
         return Reply(SENT, client.call("manual_update", target=valid_hit(arguments[0])))
     return Reply(SENT, client.call("manual_update"))
-
-
-def locator(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`locator get`: our own locators, the best one first, a line each."""
-    if arguments[0] != "get":
-        raise WordError(
-            f"not offered yet in hipgw: locator {arguments[0]} "
-            "(set [hip] announce_locators in hipgw.toml)"
-        )
-    answer = client.call("locators")
-    return Reply("".join(f"{address}\n" for address in answer["locators"]), answer)
-
-
-def get_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`get puzzle all`: the difficulty of our puzzles."""
-    if arguments[0] != "all":
-        raise WordError(f'Invalid argument "{arguments[0]}". Use "all".')
-    answer = client.call("puzzle")
-    return Reply(f"Puzzle difficulty is: {answer['k']}\n", answer)
