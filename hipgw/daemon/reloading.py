@@ -106,11 +106,13 @@ class Reloader:
         except LocalProtocolError as error:
             raise ConfigError(str(error), key="hip") from error
         set_level(config.log.level)
-        if config.peers != gateway.config.peers:
+        are_peers_new = config.peers != gateway.config.peers
+        if are_peers_new:
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
-            gateway.own.readdress()
         gateway.config = config
+        if are_peers_new:
+            gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun
         gateway.engine.step(lambda now: self._reconfigure(wanted, now))
 

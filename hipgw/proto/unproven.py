@@ -47,6 +47,8 @@ class Unproven:
         del queue[association]
         if not queue:
             del self._sources[source]
+        if not self._sources:
+            self._heap.clear()
 
     def oldest_of_fullest(self, now: float, least_age_s: float) -> Association | None:
         """Who gives way; None when that one is younger than `least_age_s`."""
