@@ -63,7 +63,8 @@ class Closer:
             return
         octets = self._build(association, keying, core.randomness(ECHO_OCTETS))
         core.compute(
-            SignPacket(association.local, octets), partial(self._on_ack_signed, association.path)
+            SignPacket(association.local, octets),
+            partial(self._on_ack_signed, association.path, ()),
         )
 
     def _build(self, association: Association, keying: Keying, echo: bytes) -> bytes:

@@ -50,8 +50,9 @@ REACTIONS: Final[Mapping[NotifyType, Reaction]] = {
     NotifyType.RESPONDER_BUSY_PLEASE_RETRY: Reaction.NEW_PUZZLE,
     # About UPDATEs, or services that are asked for once the association stands.
     NotifyType.LOCATOR_TYPE_UNSUPPORTED: Reaction.SHOW,
-    NotifyType.CREDENTIALS_REQUIRED: Reaction.GIVE_UP,
-    NotifyType.INVALID_CERTIFICATE: Reaction.GIVE_UP,
+    # RFC 8002 section 5: `certificate_gate` acts on these two, by policy.
+    NotifyType.CREDENTIALS_REQUIRED: Reaction.SHOW,
+    NotifyType.INVALID_CERTIFICATE: Reaction.SHOW,
     NotifyType.REG_REQUIRED: Reaction.SHOW,
     NotifyType.NO_VALID_NAT_TRAVERSAL_MODE_PARAMETER: Reaction.GIVE_UP,
     NotifyType.CONNECTIVITY_CHECKS_FAILED: Reaction.SHOW,
