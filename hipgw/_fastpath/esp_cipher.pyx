@@ -31,7 +31,6 @@ from posix.stdlib cimport posix_memalign
 from hipgw._fastpath.c.ipsec_mb cimport (
     GCM_CONTEXT_OCTETS,
     GCM_KEY_DATA_ALIGN,
-    GCM_KEY_DATA_OCTETS,
 )
 from hipgw._fastpath.c.libcrypto cimport (
     EVP_CTRL_AEAD_GET_TAG,
@@ -148,10 +147,10 @@ cdef const void *cbc_of(int suite) noexcept nogil:
 cdef bint key_direct_gcm(EspCipher *e, const uint8_t *key) noexcept nogil:
     """For the kernel of intel-ipsec-mb that is chosen now; the salt as in `key_gcm`."""
     memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
-    if posix_memalign(&e.gcm_key, GCM_KEY_DATA_ALIGN, GCM_KEY_DATA_OCTETS) != 0:
+    e.gcm = current_gcm()
+    if posix_memalign(&e.gcm_key, GCM_KEY_DATA_ALIGN, e.gcm.key_octets) != 0:
         e.gcm_key = NULL
         return False
-    e.gcm = current_gcm()
     e.gcm.pre(key, e.gcm_key)
     return True
 
@@ -249,7 +248,7 @@ cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil:
     crypto.cipher_free(e.cipher)
     crypto.cipher_free(e.iv_cipher)
     if e.gcm_key != NULL:
-        crypto.cleanse(e.gcm_key, GCM_KEY_DATA_OCTETS)
+        crypto.cleanse(e.gcm_key, e.gcm.key_octets)
         free(e.gcm_key)
     mac_wipe(e)
     crypto.cleanse(e, sizeof(EspCipher))

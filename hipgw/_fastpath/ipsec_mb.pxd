@@ -7,6 +7,7 @@ cdef struct GcmKernel:
     GcmPre pre
     GcmCrypt seal
     GcmCrypt open
+    size_t key_octets               # its key data, a little more than `pre` fills in
 
 # The kernel for SAs that are keyed from now on, or NULL: libcrypto. What it points to stays for the
 # life of the process.

@@ -5,8 +5,15 @@ code needs (VAES behind GFNI), so each instruction set that it exports and this 
 of its own, and who calls `use` decides: by a self-test and a timing (hipgw.dataplane).
 """
 
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from posix.stdlib cimport posix_memalign
+
 from hipgw._fastpath.c.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlopen, dlsym
 from hipgw._fastpath.c.ipsec_mb cimport (
+    GCM_KEY_DATA_ALIGN,
+    GCM_KEY_DATA_OCTETS,
     GcmCrypt,
     GcmPre,
     ImbVersion,
@@ -47,12 +54,41 @@ def _names_for_this_cpu() -> tuple[str, ...]:
     )
 
 
+cdef size_t _key_octets(GcmPre pre) except 0:
+    """How much of the library's key structure a variant uses: a quarter to a half of it.
+
+    What `pre` fills in shows against two backgrounds. One line is added, because the kernels load
+    vectors of up to 64 octets.
+    """
+    cdef uint8_t key[16]
+    cdef uint8_t *room
+    cdef int background
+    cdef size_t last = 0
+    cdef size_t i
+    cdef size_t room_octets = GCM_KEY_DATA_OCTETS
+    memset(key, 0, 16)
+    if posix_memalign(<void **>&room, GCM_KEY_DATA_ALIGN, GCM_KEY_DATA_OCTETS) != 0:
+        raise MemoryError
+    for background in (0x00, 0xFF):
+        memset(room, background, GCM_KEY_DATA_OCTETS)
+        pre(key, room)
+        for i in range(room_octets):
+            if room[i] != background and i > last:
+                last = i
+    free(room)
+    last = (last // GCM_KEY_DATA_ALIGN + 2) * GCM_KEY_DATA_ALIGN
+    return min(last, room_octets)
+
+
 cdef bint _look_up(void *library, str name, GcmKernel *kernel) except -1:
     """Whether the library has the three functions of a variant."""
     kernel.pre = <GcmPre>dlsym(library, f"aes_gcm_pre_128_{name}".encode())
     kernel.seal = <GcmCrypt>dlsym(library, f"aes_gcm_enc_128_{name}".encode())
     kernel.open = <GcmCrypt>dlsym(library, f"aes_gcm_dec_128_{name}".encode())
-    return kernel.pre != NULL and kernel.seal != NULL and kernel.open != NULL
+    if kernel.pre == NULL or kernel.seal == NULL or kernel.open == NULL:
+        return False
+    kernel.key_octets = _key_octets(kernel.pre)
+    return True
 
 
 cdef int _open() except -1:

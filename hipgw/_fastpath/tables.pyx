@@ -129,6 +129,20 @@ cdef str cipher_trouble(int suite, bytes encryption_key, bytes authentication_ke
         f"{len(authentication_key)} were given (or the crypto library refused)")
 
 
+cdef tuple row_in(SaIn *sa):
+    return (
+        0, sa.spi, load_u64(&sa.packets, ATOMIC_RELAXED), load_u64(&sa.octets, ATOMIC_RELAXED),
+        load_u64(&sa.replay.top, ATOMIC_RELAXED), load_u64(&sa.last_used_ns, ATOMIC_RELAXED),
+        sa.local_hit[:16], sa.peer_hit[:16])
+
+
+cdef tuple row_out(SaOut *sa):
+    return (
+        1, sa.spi, load_u64(&sa.packets, ATOMIC_RELAXED), load_u64(&sa.octets, ATOMIC_RELAXED),
+        load_u64(&sa.sequence, ATOMIC_RELAXED), load_u64(&sa.last_used_ns, ATOMIC_RELAXED),
+        sa.local_hit[:16], sa.peer_hit[:16])
+
+
 cdef class SaTables:
     """All security associations of a data path, keyed and ready to use.
 
@@ -320,10 +334,15 @@ cdef class SaTables:
         store_u64(&sa.limited, 1, ATOMIC_RELEASE)
         return True
 
-    def statistics(self) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
+    def statistics(
+            self, uint64_t used_since_ns=0
+    ) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
         """(direction, spi, packets, octets, sequence, last_used_ns, local HIT, peer HIT) of each.
 
         Direction: 0 in, 1 out. Outbound `sequence` is the last sent, inbound the highest accepted.
+
+        Args:
+            used_since_ns: leave out what has carried nothing since then (CLOCK_MONOTONIC); 0: all.
         """
         cdef list rows = []
         cdef Table *table = self.index.in_by_spi
@@ -333,24 +352,30 @@ cdef class SaTables:
         reclaim(&self.retired, &self.index.marks)
         for i in range(table.mask + 1):
             came = <SaIn *>table.buckets[i].sa
-            if <size_t>came > TOMBSTONE:
-                rows.append((
-                    0, came.spi, load_u64(&came.packets, ATOMIC_RELAXED),
-                    load_u64(&came.octets, ATOMIC_RELAXED),
-                    load_u64(&came.replay.top, ATOMIC_RELAXED),
-                    load_u64(&came.last_used_ns, ATOMIC_RELAXED),
-                    came.local_hit[:16], came.peer_hit[:16]))
+            if (<size_t>came > TOMBSTONE
+                    and load_u64(&came.last_used_ns, ATOMIC_RELAXED) >= used_since_ns):
+                rows.append(row_in(came))
         table = self.index.out_by_pair
         for i in range(table.mask + 1):
             went = <SaOut *>table.buckets[i].sa
-            if <size_t>went > TOMBSTONE:
-                rows.append((
-                    1, went.spi, load_u64(&went.packets, ATOMIC_RELAXED),
-                    load_u64(&went.octets, ATOMIC_RELAXED),
-                    load_u64(&went.sequence, ATOMIC_RELAXED),
-                    load_u64(&went.last_used_ns, ATOMIC_RELAXED),
-                    went.local_hit[:16], went.peer_hit[:16]))
+            if (<size_t>went > TOMBSTONE
+                    and load_u64(&went.last_used_ns, ATOMIC_RELAXED) >= used_since_ns):
+                rows.append(row_out(went))
         return rows
+
+    def statistics_of(
+            self, int direction, spi, bytes local_hit, bytes peer_hit
+    ) -> tuple[int, int, int, int, int, int, bytes, bytes] | None:
+        """The row of one SA, as in `statistics`; None when there is none."""
+        check_octets("local HIT", local_hit, 16)
+        check_octets("peer HIT", peer_hit, 16)
+        cdef SaIn *came
+        cdef SaOut *went
+        if direction == 0:
+            came = find_in(self.index, spi)
+            return None if came == NULL else row_in(came)
+        went = self.out_of_spi(spi, local_hit, peer_hit)
+        return None if went == NULL else row_out(went)
 
     def reclaim(self) -> int:
         """Free what no worker can hold any more; returns how many things still wait."""

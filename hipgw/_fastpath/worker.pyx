@@ -222,9 +222,17 @@ cdef class DataPath:
         """Bound what an outbound SA may send; see `SaTables.limit_out`."""
         return self.tables.limit_out(spi, local_hit, peer_hit, octets)
 
-    def sa_statistics(self) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
+    def sa_statistics(
+            self, uint64_t used_since_ns=0
+    ) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
         """See `SaTables.statistics`."""
-        return self.tables.statistics()
+        return self.tables.statistics(used_since_ns)
+
+    def sa_statistics_of(
+            self, int direction, spi, bytes local_hit, bytes peer_hit
+    ) -> tuple[int, int, int, int, int, int, bytes, bytes] | None:
+        """See `SaTables.statistics_of`."""
+        return self.tables.statistics_of(direction, spi, local_hit, peer_hit)
 
     # ---- the workers
 

@@ -21,6 +21,9 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_CODES: Final = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
 
+ROWS_AT_ONCE: Final = 1000
+"""Rows of a list in one answer; the daemon does nothing else while it writes them."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -77,6 +80,19 @@ def ask(socket_path: str, method: str, *, timeout_s: float = 10.0, **params: obj
         return ControlClient(socket_path, timeout_s=timeout_s).call(method, **params)
     except ControlError as error:
         raise CommandFailed(error.message, error.remedy) from error
+
+
+def ask_for_all(socket_path: str, method: str) -> Any:
+    """Ask for a list that may be too long for one answer, a share at a time."""
+    rows: list[Any] = []
+    while True:
+        answer = ask(socket_path, method, first=len(rows), most=ROWS_AT_ONCE)
+        share = answer.get(method)
+        if not isinstance(share, list):
+            return answer
+        rows += share
+        if not share or len(rows) >= answer.get("total", 0):
+            return {**answer, method: rows}
 
 
 def print_json(document: object) -> None:

@@ -41,6 +41,7 @@ SUBCOMMANDS: Final = {
     "pins": Subcommand(
         "hipgw.cli.pins", "pins", "Hosts found in opportunistic mode, and forget them."
     ),
+    "reload": Subcommand("hipgw.cli.reload", "reload", "Read the configuration file again."),
     "drops": Subcommand("hipgw.cli.drops", "drops", "Say which packets were dropped, and why."),
     "doctor": Subcommand("hipgw.cli.doctor", "doctor", "Check this host and its daemon."),
     "key": Subcommand("hipgw.cli.key", "key", "Make and show host identities."),

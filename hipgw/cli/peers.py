@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
+from hipgw.cli.asking import EXIT_CODES, ask_for_all, control_options, show
 from hipgw.cli.rendering import short_age, size, table
 
 HEADER = ("PEER", "LSI", "NAME", "STATE", "ENDPOINT", "LAST", "RECEIVED", "SENT")
@@ -27,7 +27,7 @@ def peers(socket_path: str, *, as_json: bool) -> None:
 
     LAST is the time since the latest packet in either direction.
     """
-    show(ask(socket_path, "peers"), render_peers, as_json=as_json)
+    show(ask_for_all(socket_path, "peers"), render_peers, as_json=as_json)
 
 
 def render_peers(answer: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
+from hipgw.cli.asking import EXIT_CODES, ask_for_all, control_options, show
 from hipgw.cli.rendering import bold, duration, plural
 from hipgw.cli.status import suite_name
 
@@ -26,7 +26,7 @@ def sas(socket_path: str, *, as_json: bool) -> None:
 
     Octets are those of the packets inside ESP.  Keys are never shown.
     """
-    show(ask(socket_path, "sas"), render_sas, as_json=as_json)
+    show(ask_for_all(socket_path, "sas"), render_sas, as_json=as_json)
 
 
 def render_sas(answer: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from hipgw.cli.asking import EXIT_CODES, ask, control_options, show
-from hipgw.cli.rendering import ago, bold, duration, size, utc
+from hipgw.cli.asking import EXIT_CODES, ask, ask_for_all, control_options, show
+from hipgw.cli.rendering import ago, bold, duration, plural, size, utc
 
 
 @click.command(
@@ -16,16 +16,24 @@ from hipgw.cli.rendering import ago, bold, duration, size, utc
 Examples:
   hipgw status
   hipgw status --json
+  hipgw status --all
 {EXIT_CODES}
 """
 )
+@click.option("--all", "everything", is_flag=True, help="Show every peer, not only the first ones.")
 @control_options
-def status(socket_path: str, *, as_json: bool) -> None:
+def status(socket_path: str, *, everything: bool, as_json: bool) -> None:
     """Show this host, its peers and their traffic.
 
-    One block for the interface, one for each peer, and at the end whatever is not well.
+    One block for the interface, one for each of the first 50 peers, and at the end whatever is not
+    well.
     """
-    show(ask(socket_path, "status"), render_status, as_json=as_json)
+    if not everything:
+        show(ask(socket_path, "status"), render_status, as_json=as_json)
+        return
+    answer = ask(socket_path, "status", most=0)
+    answer |= {"peers": ask_for_all(socket_path, "peers").get("peers", [])}
+    show(answer, render_status, as_json=as_json)
 
 
 def suite_name(suite: str | None) -> str:
@@ -41,7 +49,10 @@ def peer_title(peer: dict[str, Any]) -> str:
 def render_status(answer: dict[str, Any]) -> str:
     """The text of `hipgw status` for a `status` answer of the control socket."""
     blocks = [_interface_block(answer)]
-    blocks += [_peer_block(peer) for peer in answer.get("peers", [])]
+    shown = answer.get("peers", [])
+    blocks += [_peer_block(peer) for peer in shown]
+    if (left := answer.get("peers_total", len(shown)) - len(shown)) > 0:
+        blocks.append(f"{plural(left, 'more peer')}: see `hipgw status --all` or `hipgw peers`")
     if problems := answer.get("health", []):
         blocks.append(_health_block(problems))
     return "\n\n".join(blocks)
@@ -72,6 +83,11 @@ def _interface_block(answer: dict[str, Any]) -> str:
     strangers = answer.get("strangers", {})
     if received := strangers.get("i1_received", 0):
         fields.append(("strangers", f"{received} I1s received, {strangers['r1_sent']} R1s sent"))
+    if states := answer.get("associations", {}).get("by_state"):
+        spelled = (f"{number} {state}" for state, number in sorted(states.items()))
+        fields.append(("associations", ", ".join(spelled)))
+    if settings := answer.get("hip"):
+        fields.append(("settings", _settings(settings)))
     return _block("interface", interface["name"], fields)
 
 
@@ -89,6 +105,17 @@ def _other_hit(hit: str, entry: dict[str, Any] | None) -> str:
         if is_so
     ]
     return f"{hit} ({', '.join(said)})"
+
+
+def _settings(hip: dict[str, Any]) -> str:
+    """What can be changed at run time, as far as it is not as quiet as can be."""
+    beat = f"{hip['heartbeat_s']:g} s" if hip["heartbeat_s"] else "off"
+    words = [f"puzzle K {hip['puzzle_k']} ({hip['puzzle']})", f"heartbeat {beat}"]
+    for key, name in (("announce_locators", "locators"), ("shotgun", "shotgun")):
+        words.append(f"{name} {'on' if hip[key] else 'off'}")
+    if by_hand := hip.get("changed_by_hand"):
+        words.append(f"changed by hand: {', '.join(by_hand)}")
+    return ", ".join(words)
 
 
 def _listening(listening: dict[str, Any]) -> str:

@@ -14,7 +14,17 @@ from hipgw.compat.acquire import acquire_certificate
 from hipgw.compat.control_client import ControlClient
 from hipgw.compat.hipconf_commands import Reply
 from hipgw.compat.identities import add_hi, del_hi, new_hi, opportunistic
-from hipgw.compat.upkeep import get_puzzle, locator, manual_update
+from hipgw.compat.settings import (
+    dec_puzzle,
+    get_puzzle,
+    heartbeat,
+    inc_puzzle,
+    locator,
+    new_puzzle,
+    set_puzzle,
+    shotgun,
+)
+from hipgw.compat.upkeep import manual_update
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,12 @@ WORDS: Final = (
     Word("hit-to-ip", "", "<hit | lsi>", 1, 1, commands.hit_to_ip),
     Word("id-to-addr", "", "<hit | lsi>", 1, 1, commands.get_map),
     Word("get", "puzzle", "all", 1, 1, get_puzzle),
+    Word("inc", "puzzle", "all", 1, 1, inc_puzzle),
+    Word("dec", "puzzle", "all", 1, 1, dec_puzzle),
+    Word("new", "puzzle", "all", 1, 1, new_puzzle),
+    Word("set", "puzzle", "all <bits | auto>", 2, 2, set_puzzle),
+    Word("heartbeat", "", "<seconds>", 1, 1, heartbeat),
+    Word("shotgun", "", "on|off", 1, 1, shotgun),
     Word("locator", "", "on|off|get", 1, 1, locator),
     Word("manual-update", "", "[hit] [rekey]", 0, 2, manual_update),
     Word("acquire", "certificate", "<hit> [valid-till] [--pem]", 1, 4, acquire_certificate),
@@ -72,22 +88,16 @@ NOT_OFFERED: Final = {
     ("del", "server"): "registration with a rendezvous or relay server",
     ("del", "service"): "rendezvous and relay service",
     ("del", "escrow"): "escrow, withdrawn by HIPL",
-    ("new", "puzzle"): "puzzle difficulty at run time",
-    ("inc", ""): "puzzle difficulty at run time",
-    ("dec", ""): "puzzle difficulty at run time",
-    ("set", "puzzle"): "puzzle difficulty at run time",
     ("set", "blind"): "blinded HITs, withdrawn by HIPL",
     ("set", "tcptimeout"): "TCP sysctls",
     ("run", ""): "programs under LD_PRELOAD; applications use HITs, LSIs or names as they are",
     ("load", ""): "configuration loaded at run time",
     ("reinit", ""): "rendezvous and relay service",
     ("nat", ""): "NAT traversal modes at run time",
-    ("puzzle", ""): "puzzle difficulty at run time",
+    ("puzzle", ""): "the word of 2009; say get, set, inc, dec or new puzzle",
     ("transform", ""): "order of transforms at run time",
     ("debug", ""): "log level at run time",
-    ("heartbeat", ""): "heartbeat at run time; set [hip] heartbeat_s in hipgw.toml",
     ("handoff", ""): "handover modes",
-    ("shotgun", ""): "shotgun at run time; set [hip] shotgun in hipgw.toml",
     ("broadcast", ""): "I1 to the local broadcast address",
     ("nsupdate", ""): "dynamic DNS update",
     ("hit-to-ip-set", ""): "look-up in the hit-to-ip zone",

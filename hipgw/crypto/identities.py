@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,8 @@ from hipgw.errors import CryptoError, LocalProtocolError
 from hipgw.values import SUITE_OF_ALGORITHM, HiAlgorithm, Hit, HitSuite
 
 _RSA_EXPONENT: Final = 65537
+KEYS_PARSED: Final = 1024
+"""Public keys that are kept parsed; parsing takes about as long as half a verification."""
 _DEFAULT_READING: Final = EddsaHitReading.CONTEXT_AS_CUSTOMIZATION
 
 _GENERATORS: Final[dict[str, Callable[[], PrivateKey]]] = {
@@ -46,18 +49,24 @@ WEAK_KEY_KINDS: Final = tuple(_WEAK_GENERATORS)
 """Kinds of key that it makes only with `allow_weak`, for peers that know nothing better."""
 
 
+@lru_cache(maxsize=KEYS_PARSED)
+def _parsed(algorithm: HiAlgorithm, hi: bytes) -> PublicKey:
+    """The key of a Host Identity that was checked before."""
+    return parse_hi(algorithm, hi, allow_weak=True)
+
+
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
     """A public Host Identity; two are equal when algorithm and HI octets are.
 
-    Make it with `from_wire`, which checks the key and keeps it parsed.
+    Make it with `from_wire`, which checks the key.  A parsed key takes some 2 KiB of libcrypto's
+    memory, so only those in use are kept parsed.
     """
 
     algorithm: HiAlgorithm
     hi: bytes = field(repr=False)
     """The Host Identity field exactly as on the wire: HITs are hashes of these octets."""
     hit: Hit = field(compare=False)
-    public_key: PublicKey = field(compare=False, repr=False)
 
     @classmethod
     def from_wire(
@@ -84,8 +93,13 @@ class HostIdentity:
             known = HiAlgorithm(algorithm)
         except ValueError:
             raise CryptoError(f"Host Identity algorithm {algorithm} is unknown") from None
-        key = parse_hi(known, hi, allow_weak=allow_weak)
-        return cls(known, hi, hit_from_hi(hi, SUITE_OF_ALGORITHM[known], reading), key)
+        parse_hi(known, hi, allow_weak=allow_weak)
+        return cls(known, hi, hit_from_hi(hi, SUITE_OF_ALGORITHM[known], reading))
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key, parsed."""
+        return _parsed(self.algorithm, self.hi)
 
     @property
     def suite(self) -> HitSuite:

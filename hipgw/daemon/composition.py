@@ -14,7 +14,6 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -23,7 +22,7 @@ from hipgw._fastpath.worker import DataPath
 from hipgw.daemon import privileges
 from hipgw.daemon.address_watch import AddressWatch
 from hipgw.daemon.certificate_config import load_certificates
-from hipgw.daemon.config import Config, changed_keys, load_config
+from hipgw.daemon.config import Config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.devices import Devices, descriptor_of, open_devices, slot_octets
@@ -35,13 +34,14 @@ from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
 from hipgw.daemon.keys import NamedIdentity
-from hipgw.daemon.logs import RateLimitedLog, set_level
+from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities, start_identities
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.readiness import notify
+from hipgw.daemon.reloading import Reloader
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
@@ -273,6 +273,7 @@ class Daemon:
             ),
             strangers=Strangers(data_path.desk),
         )
+        self._stack.callback(gateway.icmp.close)
         endpoint = Endpoint(
             [entry.identity for entry in identities],
             endpoint_config(
@@ -360,7 +361,9 @@ class Daemon:
     async def _open_control(self, gateway: Gateway) -> None:
         options = self._config.control
         group = privileges.group_id(options.group) if options.group else None
-        self._control = ControlServer(options.socket, ControlMethods(gateway).table(), group)
+        self._control = ControlServer(
+            options.socket, ControlMethods(gateway, self._config_file).table(), group
+        )
         await self._control.start()
 
     # --- reload ---
@@ -372,30 +375,14 @@ class Daemon:
             return
         notify("RELOADING=1")
         try:
-            config = load_config(self._config_file)
-            certificates = load_certificates(
-                config.certificates,
-                config.certificate_requirements(),
-                gateway.facts.public_identities,
-            )
+            reloaded = Reloader(gateway, self._config_file).reload()
         except ConfigError as error:
             log.warning("configuration not taken", extra={"reason": error})
         else:
-            live, fixed = changed_keys(gateway.config, config)
-            set_level(config.log.level)
-            gateway.resolver.set_peers(config.known_peers())
-            gateway.lsis.apply_fixed()
-            gateway.config = replace(
-                gateway.config,
-                peers=config.peers,
-                log=config.log,
-                certificates=config.certificates,
-            )
-            gateway.own.readdress()
-            gateway.take_certificates(certificates)
-            log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
-            if fixed:
-                log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})
+            log.info("configuration taken", extra={"keys": ",".join(reloaded.taken) or "none"})
+            if reloaded.restart_needed:
+                keys = ",".join(reloaded.restart_needed)
+                log.warning("these keys need a restart", extra={"keys": keys})
         notify("READY=1")
 
     # --- end ---
@@ -417,7 +404,6 @@ class Daemon:
         gateway.close_all()
         deadline = self._loop.time() + CLOSE_S
         while self._loop.time() < deadline:
-            views = gateway.engine.endpoint.associations()
-            if not any(view.state is State.CLOSING for view in views):
+            if str(State.CLOSING) not in gateway.engine.endpoint.table.by_state():
                 return
             await asyncio.sleep(0.02)

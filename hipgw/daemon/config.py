@@ -64,7 +64,8 @@ class IdentityOptions:
         "ecdsa-p256", read.matching(read.FILE_NAME, "the name of a key file without .pem")
     )
     domain_identifier: str = option(
-        "", read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True)
+        "",
+        read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True),
     )
 
 
@@ -113,10 +114,12 @@ class HipOptions:
             DhGroup.MODP_1536,
         ),
         read.several(read.one_of(read.DH_GROUPS), least=1),
+        reloadable=True,
     )
     ciphers: tuple[HipCipher, ...] = option(
         (HipCipher.AES_128_CBC, HipCipher.AES_256_CBC),
         read.several(read.one_of(read.CIPHERS), least=1, most=SUITES_MOST),
+        reloadable=True,
     )
     esp_suites: tuple[EspSuite, ...] = option(
         (
@@ -126,21 +129,39 @@ class HipOptions:
         ),
         read.several(read.one_of(read.ESP_SUITES), least=1, most=SUITES_MOST),
     )
-    puzzle_k: int = option(0, read.whole_number(0, 28, "bits"))
-    puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"))
-    accept_anonymous: bool = option(True, read.flag)
+    puzzle: str = option("auto", read.one_of(("auto", "fixed")), reloadable=True)
+    puzzle_k: int = option(0, read.whole_number(0, 28, "bits"), reloadable=True)
+    puzzle_k_ceiling: int = option(16, read.whole_number(0, 28, "bits"), reloadable=True)
+    puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"), reloadable=True)
+    accept_anonymous: bool = option(True, read.flag, reloadable=True)
     unused_association_lifetime_s: float = option(
-        900.0, read.number(0, 7 * 86400, "seconds, 0 for ever")
+        900.0, read.number(0, 7 * 86400, "seconds, 0 for ever"), reloadable=True
     )
-    rekey_s: float = option(3600.0, read.number(0, 7 * 86400, "seconds, 0 for never"))
-    rekey_octets: int = option(0, read.whole_number(0, 1 << 62, "octets, 0 for no limit"))
-    heartbeat_s: float = option(0.0, read.number(0, 86400, "seconds, 0 for off"))
-    announce_locators: bool = option(False, read.flag)
-    shotgun: bool = option(False, read.flag)
-    associations_limit: int = option(100_000, read.whole_number(1, 10_000_000, "associations"))
-    half_open_limit: int = option(256, read.whole_number(1, 1_000_000, "exchanges"))
-    r1_per_second: float = option(5000.0, read.number(1, 1e7, "packets per second"))
-    r1_per_source_per_second: float = option(20.0, read.number(1, 1e7, "packets per second"))
+    rekey_s: float = option(
+        3600.0, read.number(0, 7 * 86400, "seconds, 0 for never"), reloadable=True
+    )
+    rekey_octets: int = option(
+        0, read.whole_number(0, 1 << 62, "octets, 0 for no limit"), reloadable=True
+    )
+    heartbeat_s: float = option(0.0, read.number(0, 86400, "seconds, 0 for off"), reloadable=True)
+    announce_locators: bool = option(False, read.flag, reloadable=True)
+    shotgun: bool = option(False, read.flag, reloadable=True)
+    associations_limit: int = option(
+        100_000, read.whole_number(1, 10_000_000, "associations"), reloadable=True
+    )
+    associations_memory_octets: int = option(
+        0, read.whole_number(0, 1 << 62, "octets, 0 for no limit"), reloadable=True
+    )
+    half_open_limit: int = option(
+        256, read.whole_number(1, 1_000_000, "exchanges"), reloadable=True
+    )
+    r1_per_second: float = option(
+        5000.0, read.number(1, 1e7, "packets per second"), reloadable=True
+    )
+    r1_per_source_per_second: float = option(
+        20.0, read.number(1, 1e7, "packets per second"), reloadable=True
+    )
+    icmp_replies: str = option("should", read.one_of(("off", "should", "may")), reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)

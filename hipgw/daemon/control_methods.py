@@ -4,8 +4,10 @@ Method: parameters -> result.  Those marked * change something: root only.
 
     ping: -> {"pong": true}
     version: -> {"version"}
-    status: -> host, interface, identity, listening, peers, health
-    peers, associations, sas, drops, hits: -> {"<method>": [...]}
+    status: most (default 50) -> host, interface, identity, listening, associations (how many), hip,
+        peers (so many), peers_total, health
+    peers, associations, sas: first, most (default: all) -> {"<method>": [...], "total"}
+    drops, hits: -> {"<method>": [...]}
     doctor: -> {"checks": [{"name", "outcome", "detail", "remedy"}]}
     connect*: target, wait_s (default 15), local (identity), anonymous
         -> {"peer": {...}, "took_s"}; with opportunistic the target is an address, and the answer
@@ -15,7 +17,8 @@ Method: parameters -> result.  Those marked * change something: root only.
     map_get: target -> {"hit", "ips", "lsi", "names"}
     hit_to_lsi: hit -> {"hit", "lsi"};  lsi_to_hit: lsi -> {"hit", "lsi"}
 
-`upkeep_methods` has more: rekey*, manual_update*, locators, puzzle; `identity_methods`, too.
+`upkeep_methods` has more: rekey*, manual_update*, locators; `settings_methods` has reload*, set*,
+puzzle, new_puzzle*; `identity_methods`, too.
 
 A target is a HIT, an LSI, or a name of the configuration or a hosts file.
 """
@@ -25,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path as FilePath
 from typing import Any, Final
 
 import hipgw
@@ -34,6 +38,8 @@ from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.identity_methods import IdentityMethods
+from hipgw.daemon.reloading import Reloader
+from hipgw.daemon.settings_methods import SettingsMethods
 from hipgw.daemon.upkeep_methods import UpkeepMethods
 from hipgw.policy import LsiConflictError
 from hipgw.proto import Established, Event, Failed, State
@@ -48,21 +54,33 @@ KEYED_STATES: Final = frozenset({str(State.R2_SENT), str(State.ESTABLISHED)})
 """In R2-SENT the Responder has both SAs, and waits for the peer's first packet."""
 
 Params = Mapping[str, Any]
+Share = Callable[[Gateway, float, int, int | None], list[dict[str, Any]]]
+"""Gateway, monotonic seconds, how many to skip, how many to show (None: all that are left)."""
 
 
 class ControlMethods:
     """The methods, bound to a running gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, config_file: FilePath | None = None) -> None:
+        """Bind them.
+
+        Args:
+            gateway: the running daemon.
+            config_file: what `reload` reads; None without one.
+        """
         self._gateway = gateway
         self._identities = IdentityMethods(gateway)
+        self._reloader: Final = Reloader(gateway, config_file)
 
     def table(self) -> dict[str, Method]:
         """Method name -> what answers it."""
+        gateway = self._gateway
+        shares: dict[str, tuple[Share, Callable[[], int]]] = {
+            "peers": (views.peers_view, lambda: views.peers_total(gateway)),
+            "associations": (views.associations_view, lambda: len(gateway.engine.endpoint.table)),
+            "sas": (views.sas_view, lambda: len(gateway.sas)),
+        }
         lists: dict[str, Callable[[], Any]] = {
-            "peers": lambda: views.peers_view(self._gateway, self._now()),
-            "associations": lambda: views.associations_view(self._gateway, self._now()),
-            "sas": lambda: views.sas_view(self._gateway, self._now()),
             "drops": lambda: views.drops_view(self._gateway),
             "hits": lambda: views.hits_view(self._gateway),
         }
@@ -77,9 +95,11 @@ class ControlMethods:
         }
         changes = {"connect": self._connect, "close": self._close, "map_add": self._map_add}
         table = {name: Method(_lister(name, view)) for name, view in lists.items()}
+        table |= {name: Method(self._sharer(name, *how)) for name, how in shares.items()}
         table |= {name: Method(call) for name, call in reads.items()}
         table |= {name: Method(call, Access.CHANGE) for name, call in changes.items()}
         table |= self._identities.table()
+        table |= SettingsMethods(self._gateway, self._reloader).table()
         table |= UpkeepMethods(self._gateway, self._target).table()
         return table | CertificateMethods(self._gateway).table()
 
@@ -95,8 +115,22 @@ class ControlMethods:
         return {"version": hipgw.__version__}
 
     async def _status(self, params: Params) -> dict[str, Any]:
-        take_params(params)
-        return views.status_view(self._gateway, self._now())
+        given = take_params(params, most=int)
+        most = _share(given)[1]
+        return views.status_view(
+            self._gateway, self._now(), views.STATUS_PEERS if most is None else most
+        )
+
+    def _sharer(
+        self, name: str, view: Share, total: Callable[[], int]
+    ) -> Callable[[Params], Awaitable[dict[str, Any]]]:
+        """Answers with a list, or a share of it, and how long the whole is."""
+
+        async def answer(params: Params) -> dict[str, Any]:
+            first, most = _share(take_params(params, first=int, most=int))
+            return {name: view(self._gateway, self._now(), first, most), "total": total()}
+
+        return answer
 
     async def _doctor(self, params: Params) -> dict[str, Any]:
         take_params(params)
@@ -192,11 +226,7 @@ class ControlMethods:
         if given.get("target") == "all":
             return {"closed": [str(hit) for hit in gateway.close_all()]}
         peer = self._target(given)
-        pairs = [
-            (view.local, view.peer)
-            for view in gateway.engine.endpoint.associations()
-            if view.peer == peer
-        ]
+        pairs = [(view.local, view.peer) for view in gateway.engine.endpoint.table.views_of(peer)]
         if not pairs:
             raise RefusedError("not_found", f"no association with {peer}", "see `hipgw peers`")
         for local, _ in pairs:
@@ -205,11 +235,8 @@ class ControlMethods:
 
     def _view_of(self, peer: Hit, local: Hit | None) -> dict[str, Any] | None:
         """The best association with a peer, of `local` if given: an ESTABLISHED one if any."""
-        found = [
-            view
-            for view in self._gateway.engine.endpoint.associations()
-            if view.peer == peer and local in {None, view.local}
-        ]
+        table = self._gateway.engine.endpoint.table
+        found = [view for view in table.views_of(peer) if local in {None, view.local}]
         found.sort(key=lambda view: view.state is not State.ESTABLISHED)
         if not found:
             return None
@@ -327,6 +354,14 @@ class ControlMethods:
         if hit is None:
             raise RefusedError("not_found", f"no HIT has the LSI {lsi}", "see `hipgw peers`")
         return {"hit": str(hit), "lsi": str(lsi)}
+
+
+def _share(given: Params) -> tuple[int, int | None]:
+    """Which share of a list is wanted: how many to skip, how many to show."""
+    first, most = given.get("first", 0), given.get("most")
+    if first < 0 or (most is not None and most < 0):
+        raise RefusedError("bad_params", "first and most count from 0", "use 0 or more")
+    return first, most
 
 
 def _lister(name: str, view: Callable[[], Any]) -> Callable[[Params], Awaitable[dict[str, Any]]]:

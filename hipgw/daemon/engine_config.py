@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hipgw.daemon.config import Config
+from hipgw.daemon.config import Config, HipOptions
 from hipgw.errors import ConfigError
-from hipgw.proto import NO_CERTIFICATES, CertificatePolicy, EndpointConfig, IdentityTraits
+from hipgw.proto import (
+    NO_CERTIFICATES,
+    CertificatePolicy,
+    EndpointConfig,
+    IcmpReplies,
+    IdentityTraits,
+)
 from hipgw.proto.config import rendezvous_of_nobody
 from hipgw.values import Address, Hit
 
 DI_NONE = 0
 DI_FQDN = 1
 DI_NAI = 2
+ASSOCIATION_OCTETS = 8192
+"""Memory of one association in this process, all included: a bound, see docs/bench.md."""
 DI_OCTETS_LIMIT = 4095
 """The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
 
@@ -46,6 +54,8 @@ def endpoint_config(
         domain_identifier_type=kind,
         domain_identifier=octets,
         puzzle_k=hip.puzzle_k,
+        puzzle_auto=hip.puzzle == "auto",
+        puzzle_k_ceiling=max(hip.puzzle_k, hip.puzzle_k_ceiling),
         puzzle_k_most=hip.puzzle_k_limit,
         r1_counter=r1_counter,
         ual_s=hip.unused_association_lifetime_s,
@@ -55,7 +65,8 @@ def endpoint_config(
         announce_locators=hip.announce_locators,
         shotgun=hip.shotgun,
         certificates=certificates,
-        associations_most=hip.associations_limit,
+        associations_most=associations_most(hip),
+        icmp_replies=IcmpReplies(hip.icmp_replies),
         half_open_most=hip.half_open_limit,
         r1_rate=hip.r1_per_second,
         r1_burst=hip.r1_per_second,
@@ -79,6 +90,14 @@ def traits_for(text: str | None, general: str, *, is_anonymous: bool = False) ->
         text = "" if is_anonymous else general
     kind, octets = domain_identifier(text)
     return IdentityTraits(is_anonymous=is_anonymous, di_type=kind, di=octets)
+
+
+def associations_most(hip: HipOptions) -> int:
+    """The ceiling by number, or by memory where that is lower."""
+    if not hip.associations_memory_octets:
+        return hip.associations_limit
+    by_memory = hip.associations_memory_octets // ASSOCIATION_OCTETS
+    return min(hip.associations_limit, max(by_memory, 1))
 
 
 def domain_identifier(text: str) -> tuple[int, bytes]:

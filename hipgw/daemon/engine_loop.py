@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from hipgw.proto import (
+    AbandonJob,
     ClaimI1s,
     Compute,
     Effect,
@@ -27,8 +28,10 @@ from hipgw.proto import (
     PublishR1s,
     RemoveSa,
     SendDatagram,
+    SendIcmp,
     StoreR1Counter,
 )
+from hipgw.proto.jobs import SignPacket
 from hipgw.values import Path, SecurityAssociation
 
 JOB_THREADS: Final = 2
@@ -70,6 +73,9 @@ class EngineHost(Protocol):
 
     def claim_i1s(self, claim: ClaimI1s) -> None:
         """Leave I1s of a pair to the engine, or no longer."""
+
+    def send_icmp(self, icmp: SendIcmp) -> None:
+        """Tell the sender of a bad HIP packet by ICMP."""
         ...
 
     def on_event(self, event: Event) -> None:
@@ -91,6 +97,9 @@ class EngineLoop:
         self._host = host
         self._loop = loop
         self._threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="hipgw-job")
+        # One signature is short, and a NOTIFY about a long queue of I2s must not wait in it.
+        self._signing = ThreadPoolExecutor(1, thread_name_prefix="hipgw-sign")
+        self._futures: dict[JobId, Future[object]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         self._is_closed = False
@@ -153,14 +162,27 @@ class EngineLoop:
                 self._host.limit(effect)
             case Compute():
                 self.jobs_running += 1
-                future = self._threads.submit(effect.job.run)
+                lane = self._signing if isinstance(effect.job, SignPacket) else self._threads
+                future = lane.submit(effect.job.run)
+                self._futures[effect.job_id] = future
                 future.add_done_callback(self._teller(effect.job_id))
+            case AbandonJob():
+                self._abandon(effect.job_id)
+            case SendIcmp():
+                self._host.send_icmp(effect)
             case StoreR1Counter():
                 self._host.store_r1_counter(effect.counter)
             case PublishR1s():
                 self._host.publish_r1s(effect)
             case ClaimI1s():
                 self._host.claim_i1s(effect)
+
+    def _abandon(self, job_id: JobId) -> None:
+        """Save the work of a job that waits; one that runs already ends by itself."""
+        future = self._futures.get(job_id)
+        if future is not None and future.cancel():
+            del self._futures[job_id]
+            self.jobs_running -= 1
 
     def _teller(self, job_id: JobId) -> Callable[[Future[object]], None]:
         """Brings a job's result from its thread to the loop."""
@@ -173,6 +195,7 @@ class EngineLoop:
 
     def _on_job(self, job_id: JobId, future: Future[object]) -> None:
         self.jobs_running -= 1
+        self._futures.pop(job_id, None)
         failure = future.exception()
         if failure is not None:
             # A job answers bad input with a value, so this is a bug; the engine counts the loss.
@@ -201,3 +224,4 @@ class EngineLoop:
         if self._timer is not None:
             self._timer.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._signing.shutdown(wait=False, cancel_futures=True)

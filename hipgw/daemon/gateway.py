@@ -15,6 +15,7 @@ from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.hip_sockets import HipSockets
+from hipgw.daemon.icmp_sockets import IcmpSockets
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
@@ -42,6 +43,7 @@ from hipgw.proto import (
     PublishR1s,
     Rekeyed,
     RemoveSa,
+    SendIcmp,
     Standing,
 )
 from hipgw.resolve import Resolver
@@ -125,6 +127,9 @@ class Gateway:
         self.store_r1_counter = store_r1_counter
         self._strangers: Final = strangers
         self.counters: Counter[str] = Counter()
+        self.changed_by_hand: frozenset[str] = frozenset()
+        """Keys, as "hip.heartbeat_s", that differ from the file since somebody said so."""
+        self.icmp: Final = IcmpSockets()
         self._listeners: list[EventListener] = []
         self._limited = RateLimitedLog(log)
 
@@ -161,6 +166,10 @@ class Gateway:
         """Have it leave a pair to the engine, or no longer."""
         if self._strangers is not None:
             self._strangers.claim(claim)
+
+    def send_icmp(self, icmp: SendIcmp) -> None:
+        """Answer a bad HIP packet; a refusal of the kernel is a counter."""
+        self.icmp.send(icmp)
 
     def on_applied(self) -> None:
         """Effects are through: let waiting packets go."""

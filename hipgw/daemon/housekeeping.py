@@ -8,11 +8,12 @@ from typing import Final
 
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.state_keeper import StateKeeper
-from hipgw.daemon.traffic_totals import SaKey
 
 TICK_S: Final = 1.0
 TICKS_PER_ROUND: Final = 5
-SAS_PER_TICK: Final = 2000
+SAS_PER_TICK: Final = 20_000
+OVERLAP_S: Final = 0.1
+"""A worker notes the time of a batch before it counts it."""
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,9 @@ class Housekeeping:
     def __init__(self, gateway: Gateway, keeper: StateKeeper) -> None:
         self._gateway = gateway
         self._keeper = keeper
-        self._packets: dict[SaKey, int] = {}
+        self._looked_s = 0.0
+        self._i1s = 0
+        """I1s that the data path had seen at the last look."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -32,6 +35,7 @@ class Housekeeping:
             await asyncio.sleep(TICK_S)
             ticks += 1
             self._gateway.traffic.forget_old(self._gateway.engine.now())
+            self.look_for_strangers()
             if ticks % self.ticks_between_looks() == 0:
                 self.look_for_traffic()
             if ticks % TICKS_PER_ROUND == 0:
@@ -42,13 +46,11 @@ class Housekeeping:
 
         They rekey by use, tell idle associations and silent peers, and earn credit.
         """
-        statistics = self._gateway.sas.statistics()
-        carried = [
-            entry for key, entry in statistics.items() if entry.packets != self._packets.get(key, 0)
-        ]
-        self._packets = {key: entry.packets for key, entry in statistics.items()}
+        engine = self._gateway.engine
+        since_s, self._looked_s = self._looked_s - OVERLAP_S, engine.now()
+        carried = self._gateway.sas.used_since(since_s)
         if carried:
-            endpoint = self._gateway.engine.endpoint
+            endpoint = engine.endpoint
 
             def tell(now: float) -> None:
                 for entry in carried:
@@ -62,11 +64,18 @@ class Housekeeping:
                         peer=entry.peer_hit,
                     )
 
-            self._gateway.engine.step(tell)
+            engine.step(tell)
+
+    def look_for_strangers(self) -> None:
+        """Tell the engine of I1s that it has not seen itself: its puzzles follow the load."""
+        engine = self._gateway.engine
+        before, self._i1s = self._i1s, self._gateway.data_counters().get("i1_received", 0)
+        if (count := self._i1s - before) > 0:
+            engine.step(lambda now: engine.endpoint.i1s_answered(count, now))
 
     def ticks_between_looks(self) -> int:
-        """Each SA costs some microseconds a look, so many SAs are looked at less often."""
-        return 1 if len(self._packets) <= SAS_PER_TICK else TICKS_PER_ROUND
+        """Each SA costs some 0.1 microseconds a look, so many SAs are looked at less often."""
+        return 1 if len(self._gateway.sas) <= SAS_PER_TICK else TICKS_PER_ROUND
 
     def look_at_files(self) -> None:
         """Hosts files that changed, LSIs that were given since."""

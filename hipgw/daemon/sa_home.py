@@ -10,13 +10,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Final
 
 from hipgw.daemon.first_packets import Pair
 from hipgw.daemon.key_export import append_keys
 from hipgw.daemon.lsis import LsiRegistry
-from hipgw.daemon.traffic_totals import Carried, SaKey, TrafficTotals, WayKey
+from hipgw.daemon.traffic_totals import Carried, TrafficTotals
 from hipgw.dataplane.interface import Backend
 from hipgw.errors import LocalProtocolError
 from hipgw.policy import LsiConflictError
@@ -34,9 +35,6 @@ from hipgw.values import (
 
 log = logging.getLogger(__name__)
 
-EXACT_LIMIT: Final = 2000
-"""Up to so many security associations, all are looked at before one is replaced."""
-
 
 @dataclass(frozen=True, slots=True)
 class SaRecord:
@@ -53,10 +51,31 @@ class SaRecord:
     installed_s: float
     """Monotonic seconds."""
 
-    @property
-    def key(self) -> SaKey:
-        """What tells it from every other."""
-        return self.direction, self.spi, self.local_hit, self.peer_hit
+
+@dataclass(slots=True)
+class PairSas:
+    """What there is between two HITs."""
+
+    records: tuple[SaRecord, ...] = ()
+    """In the order in which they were installed; few, whatever the peer does."""
+    outbound: SecurityAssociation | None = None
+    """The current one with its keys, which a backend wants again for other addresses."""
+
+    def record(self, direction: Direction, spi: Spi) -> SaRecord | None:
+        """The record of one, or None."""
+        for record in self.records:
+            if record.direction is direction and record.spi == spi:
+                return record
+        return None
+
+    def put(self, record: SaRecord) -> bool:
+        """Keep a record, in the place of one of the same SPI; whether there was none."""
+        same = self.record(record.direction, record.spi)
+        if same is None:
+            self.records += (record,)
+        else:
+            self.records = tuple(record if one is same else one for one in self.records)
+        return same is None
 
 
 class SaHome:
@@ -81,11 +100,9 @@ class SaHome:
         self._lsis = lsis
         self._clock = clock
         self._export_file: Final = export_file
-        self._records: dict[SaKey, SaRecord] = {}
-        self._outbound: dict[Pair, SaRecord] = {}
-        self._movable: dict[Pair, SecurityAssociation] = {}
-        """Current outbound SAs with their keys, which a backend wants again for other addresses."""
-        self._peers: Counter[Hit] = Counter()
+        self._pairs: dict[Pair, PairSas] = {}
+        self._count = 0
+        self._locals: set[Hit] = set()
         self._totals: Final = TrafficTotals()
         self.counters: Counter[str] = Counter()
 
@@ -97,12 +114,11 @@ class SaHome:
         sa = dataclasses.replace(
             sa, local_lsi=self._lsi_of(sa.local_hit), peer_lsi=self._lsi_of(sa.peer_hit)
         )
-        if (
-            sa.direction is Direction.OUT
-            and (sa.local_hit, sa.peer_hit) in self._outbound
-            and len(self._records) <= EXACT_LIMIT
-        ):
-            self.statistics()
+        pair = sa.local_hit, sa.peer_hit
+        replaced = self._current(*pair) if sa.direction is Direction.OUT else None
+        last = None
+        if replaced is not None and replaced.spi != sa.spi:
+            last = self._backend.statistics_of(Direction.OUT, replaced.spi, *pair)
         try:
             self._backend.install(sa)
         except LocalProtocolError as error:
@@ -120,14 +136,19 @@ class SaHome:
             sa.path,
             self._clock(),
         )
-        if record.key not in self._records:
-            self._peers[sa.peer_hit] += 1
-        self._records[record.key] = record
+        sas = self._pairs.setdefault(pair, PairSas())
+        self._count += sas.put(record)
+        self._locals.add(sa.local_hit)
+        if last is not None:
+            self._totals.add(last)
         if sa.direction is Direction.OUT:
-            self._outbound[sa.local_hit, sa.peer_hit] = record
-            self._movable[sa.local_hit, sa.peer_hit] = sa
+            sas.outbound = sa
         self._export(sa)
         return True
+
+    def _current(self, local: Hit, peer: Hit) -> SecurityAssociation | None:
+        sas = self._pairs.get((local, peer))
+        return None if sas is None else sas.outbound
 
     def _lsi_of(self, hit: Hit) -> Lsi | None:
         try:
@@ -148,19 +169,26 @@ class SaHome:
 
     def remove(self, removal: RemoveSa) -> bool:
         """Remove one; False when it was not there."""
-        key = (removal.direction, removal.spi, removal.local, removal.peer)
-        record = self._records.pop(key, None)
-        pair = removal.local, removal.peer
-        if record is not None and self._outbound.get(pair) == record:
-            del self._outbound[pair]
-            self._movable.pop(pair, None)
-        if record is not None:
-            self._peers[removal.peer] -= 1
-            if not self._peers[removal.peer]:
-                del self._peers[removal.peer]
+        sas = self._pairs.get((removal.local, removal.peer))
+        record = None if sas is None else sas.record(removal.direction, removal.spi)
+        if sas is not None and record is not None:
+            self._forget(sas, record)
         return self._backend.remove(
             removal.direction, removal.spi, local_hit=removal.local, peer_hit=removal.peer
         )
+
+    def _forget(self, sas: PairSas, record: SaRecord) -> None:
+        """Take a record out; what its SA has carried stays in the total."""
+        last = self.statistics_of(record)
+        if last is not None:
+            self._totals.add(last)
+        if self.is_current(record) and record.direction is Direction.OUT:
+            sas.outbound = None
+        sas.records = tuple(one for one in sas.records if one is not record)
+        self._count -= 1
+        if not sas.records:
+            del self._pairs[record.local_hit, record.peer_hit]
+            self._totals.forget(record.local_hit, record.peer_hit)
 
     def move(self, move: MoveSa) -> bool:
         """Give one other outer addresses: same keys and SPI, the sequence numbers go on.
@@ -168,14 +196,13 @@ class SaHome:
         An inbound one is found by its SPI alone, so only what is shown of it changes.  False when
         it is not there, or an outbound one that a newer one has replaced.
         """
-        key = (move.direction, move.spi, move.local, move.peer)
-        record = self._records.get(key)
-        if record is None:
+        sas = self._pairs.get((move.local, move.peer))
+        record = None if sas is None else sas.record(move.direction, move.spi)
+        if sas is None or record is None:
             return False
         moved = dataclasses.replace(record, path=move.path)
         if move.direction is Direction.OUT:
-            pair = move.local, move.peer
-            sa = self._movable.get(pair)
+            sa = sas.outbound
             if sa is None or sa.spi != move.spi:
                 return False
             sa = dataclasses.replace(sa, path=move.path)
@@ -185,9 +212,9 @@ class SaHome:
                 self.counters["sa_refused"] += 1
                 log.warning("SA not moved", extra={"peer_hit": sa.peer_hit, "reason": error})
                 return False
-            self._movable[pair], self._outbound[pair] = sa, moved
+            sas.outbound = sa
             self._export(sa)
-        self._records[key] = moved
+        sas.put(moved)
         return True
 
     def limit(self, limit: LimitPath) -> None:
@@ -196,32 +223,45 @@ class SaHome:
 
     def outbound_of(self, local: Hit, peer: Hit) -> SaRecord | None:
         """The current outbound SA of a pair."""
-        return self._outbound.get((local, peer))
+        sas = self._pairs.get((local, peer))
+        if sas is None or sas.outbound is None:
+            return None
+        return sas.record(Direction.OUT, sas.outbound.spi)
 
     def has_peer(self, peer: Hit) -> bool:
         """Whether some SA belongs to this peer."""
-        return peer in self._peers
+        return any((local, peer) in self._pairs for local in self._locals)
 
-    def records(self) -> list[SaRecord]:
-        """All of them, in the order in which they were installed."""
-        return list(self._records.values())
+    def __len__(self) -> int:
+        return self._count
+
+    def records(self, first: int = 0, most: int | None = None) -> list[SaRecord]:
+        """All of them or some, pair by pair."""
+        end = None if most is None else first + most
+        everything = (record for sas in self._pairs.values() for record in sas.records)
+        return list(islice(everything, first, end))
 
     def is_current(self, record: SaRecord) -> bool:
         """False for an outbound SA that a newer one of its pair has replaced."""
         if record.direction is Direction.IN:
             return True
-        return self._outbound.get((record.local_hit, record.peer_hit)) == record
+        current = self._current(record.local_hit, record.peer_hit)
+        return current is not None and current.spi == record.spi
 
-    def statistics(self) -> dict[SaKey, SaStatistics]:
-        """Counters of the backend."""
-        statistics = {
-            (entry.direction, entry.spi, entry.local_hit, entry.peer_hit): entry
-            for entry in self._backend.statistics()
-        }
-        self._totals.note(statistics)
-        return statistics
+    def used_since(self, since_s: float) -> list[SaStatistics]:
+        """Counters of those that carried something since then (CLOCK_MONOTONIC)."""
+        return self._backend.statistics(since_s)
 
-    def totals(self) -> dict[WayKey, Carried]:
-        """What each association has carried each way, over all its keys."""
-        self.statistics()
-        return self._totals.by_way()
+    def statistics_of(self, record: SaRecord) -> SaStatistics | None:
+        """Counters of one; None when the backend does not have it."""
+        return self._backend.statistics_of(
+            record.direction, record.spi, record.local_hit, record.peer_hit
+        )
+
+    def carried(self, direction: Direction, local: Hit, peer: Hit) -> Carried:
+        """What an association has carried one way, over all its keys."""
+        sas = self._pairs.get((local, peer))
+        records = () if sas is None else sas.records
+        found = [self.statistics_of(one) for one in records if one.direction is direction]
+        present = [entry for entry in found if entry is not None]
+        return self._totals.with_present((direction, local, peer), present)

@@ -84,7 +84,8 @@ class Paths:
         self.local_addresses: tuple[Address, ...] | None = None
         """Ours, best first; None as long as nobody has told."""
         self._interfaces_only = interfaces_only
-        self._all_pairs = all_pairs
+        self.all_pairs = all_pairs
+        """Also the sources that the kernel would not choose."""
         self._resolver = resolver
         self._sockets = sockets
         self._encapsulation = encapsulation
@@ -102,7 +103,7 @@ class Paths:
             paths = self.to_address(locator, encapsulation)
             first += paths[:1]
             more += paths[1:]
-        return first + more if self._all_pairs else first
+        return first + more if self.all_pairs else first
 
     def to_address(
         self, locator: Address, encapsulation: Encapsulation | None = None

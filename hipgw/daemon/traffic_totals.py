@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hipgw.values import Direction, Hit, SaStatistics, Spi
+from hipgw.values import Direction, Hit, SaStatistics
 
-SaKey = tuple[Direction, Spi, Hit, Hit]
-"""Direction, SPI, local HIT, peer HIT: two peers may choose the same outbound SPI."""
 WayKey = tuple[Direction, Hit, Hit]
 """Direction, local HIT, peer HIT."""
 
@@ -30,39 +28,29 @@ class Carried:
         )
 
 
-class TrafficTotals:
-    """Remembers the last counters of security associations that are gone.
+NOTHING_CARRIED = Carried()
 
-    What one carried between the last `note` and its end is not counted.
-    """
+
+class TrafficTotals:
+    """Remembers what security associations that are gone have carried."""
 
     def __init__(self) -> None:
-        self._last: Mapping[SaKey, SaStatistics] = {}
         self._gone: dict[WayKey, Carried] = {}
 
-    def note(self, statistics: Mapping[SaKey, SaStatistics]) -> None:
-        """Take the counters of all that are there; of peers without any, everything is forgotten.
+    def add(self, entry: SaStatistics) -> None:
+        """The last counters of one that goes now; nothing is kept of one that carried nothing."""
+        if entry.packets:
+            way = entry.direction, entry.local_hit, entry.peer_hit
+            self._gone[way] = self._gone.get(way, NOTHING_CARRIED).plus(entry)
 
-        Args:
-            statistics: as the backend gives them, complete; not to be changed afterwards.
-        """
-        if statistics.keys() == self._last.keys():
-            self._last = statistics
-            return
-        pairs = {(local, peer) for _, _, local, peer in statistics}
-        for key, entry in self._last.items():
-            direction, _, local, peer = key
-            if key not in statistics and (local, peer) in pairs:
-                way = direction, local, peer
-                self._gone[way] = self._gone.get(way, Carried()).plus(entry)
-        for way in [way for way in self._gone if way[1:] not in pairs]:
-            del self._gone[way]
-        self._last = statistics
+    def forget(self, local: Hit, peer: Hit) -> None:
+        """The association has no security association any more."""
+        for direction in Direction:
+            self._gone.pop((direction, local, peer), None)
 
-    def by_way(self) -> dict[WayKey, Carried]:
-        """Totals of each direction: of those that are gone and of those of the last `note`."""
-        found = dict(self._gone)
-        for (direction, _, local, peer), entry in self._last.items():
-            way = direction, local, peer
-            found[way] = found.get(way, Carried()).plus(entry)
-        return found
+    def with_present(self, way: WayKey, present: Iterable[SaStatistics]) -> Carried:
+        """The total of one direction: what is gone, and what is there."""
+        total = self._gone.get(way, NOTHING_CARRIED)
+        for entry in present:
+            total = total.plus(entry)
+        return total

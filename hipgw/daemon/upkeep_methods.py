@@ -4,7 +4,6 @@
     manual_update*: target (default: all peers), rekey (default: false) -> {"peers": how many}
     open_sa_pair*: target, address (one of ours) -> {} (RFC 8047 section 5.1)
     locators: -> {"locators": [own addresses, best first], "announce_locators"}
-    puzzle: -> {"k"}
 
 Those marked * change something: root only.
 """
@@ -46,7 +45,6 @@ class UpkeepMethods:
         """Method name -> what answers it."""
         return {
             "locators": Method(self._locators),
-            "puzzle": Method(self._puzzle),
             "rekey": Method(self._rekey, Access.CHANGE),
             "manual_update": Method(self._manual_update, Access.CHANGE),
             "open_sa_pair": Method(self._open_sa_pair, Access.CHANGE),
@@ -59,10 +57,6 @@ class UpkeepMethods:
             "locators": [str(address) for address in known],
             "announce_locators": self._gateway.config.hip.announce_locators,
         }
-
-    async def _puzzle(self, params: Params) -> dict[str, Any]:
-        take_params(params)
-        return {"k": self._gateway.config.hip.puzzle_k}
 
     async def _manual_update(self, params: Params) -> dict[str, Any]:
         given = take_params(params, target=str, rekey=bool)
@@ -144,8 +138,8 @@ class UpkeepMethods:
 
         engine.step(rekey)
         if is_begun or any(
-            view.peer == peer and view.is_rekeying and view.state is State.ESTABLISHED
-            for view in engine.endpoint.associations()
+            view.is_rekeying and view.state is State.ESTABLISHED
+            for view in engine.endpoint.table.views_of(peer)
         ):
             return
         waiter.cancel()

@@ -17,14 +17,15 @@ from hipgw.daemon.certificate_views import certificate_view, own_certificates_vi
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.sa_home import SaRecord
-from hipgw.daemon.traffic_totals import Carried, SaKey, WayKey
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 from hipgw.proto import AssociationView, State
-from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics
+from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
 from hipgw.values.reasons import CONTROL_REASONS
 
+STATUS_PEERS: Final = 50
+"""Peers that `status` shows unless it is asked for more or fewer."""
 STATUS_FILE: Final = FilePath("/proc/self/statm")
 OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused")
 DI_FQDN: Final = 1
@@ -58,11 +59,9 @@ NOT_YET_COUNTED: Final = (
 )
 """Fields of an association that a peer without one shows as null, or as 0."""
 
-Statistics = dict[SaKey, SaStatistics]
 
-
-def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
-    """`status`: this host, its peers, and what is not well."""
+def status_view(gateway: Gateway, now: float, most: int = STATUS_PEERS) -> dict[str, Any]:
+    """`status`: this host, its first peers, and what is not well."""
     facts, config = gateway.facts, gateway.config
     default = facts.identities[0]
     return {
@@ -92,7 +91,13 @@ def status_view(gateway: Gateway, now: float) -> dict[str, Any]:
         },
         "certificates": own_certificates_view(gateway.certificates),
         "strangers": _strangers(gateway),
-        "peers": peers_view(gateway, now),
+        "associations": {
+            "total": len(gateway.engine.endpoint.table),
+            "by_state": gateway.engine.endpoint.table.by_state(),
+        },
+        "hip": settings_view(gateway),
+        "peers": peers_view(gateway, now, most=most),
+        "peers_total": peers_total(gateway),
         "health": health_view(gateway),
     }
 
@@ -101,6 +106,19 @@ def _strangers(gateway: Gateway) -> dict[str, int]:
     """I1s that came and R1s that went out, in the data path and in the engine together."""
     data, engine = gateway.data_counters(), gateway.engine.endpoint.activity
     return {name: data.get(name, 0) + engine.get(name, 0) for name in ("i1_received", "r1_sent")}
+
+
+def settings_view(gateway: Gateway) -> dict[str, Any]:
+    """What holds now of the keys that can be changed while the daemon runs."""
+    config = gateway.config.hip
+    return {
+        "puzzle": config.puzzle,
+        "puzzle_k": gateway.engine.endpoint.puzzle_k,
+        "heartbeat_s": config.heartbeat_s,
+        "announce_locators": config.announce_locators,
+        "shotgun": config.shotgun,
+        "changed_by_hand": sorted(gateway.changed_by_hand),
+    }
 
 
 def _resident_octets() -> int:
@@ -130,43 +148,55 @@ def hits_view(gateway: Gateway) -> list[dict[str, Any]]:
     ]
 
 
-def peers_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
-    """`peers`: every association, then every peer that is only known by name or address."""
-    shown = associations_view(gateway, now)
-    seen = {entry["hit"] for entry in shown}
-    own = set(gateway.facts.hits)
-    for hit in gateway.resolver.known_hits():
-        if str(hit) not in seen and hit not in own:
-            shown.append(_known_peer(gateway, hit))
+def peers_view(
+    gateway: Gateway, now: float, first: int = 0, most: int | None = None
+) -> list[dict[str, Any]]:
+    """`peers`: every association, then every peer that is only known by name or address.
+
+    Args:
+        gateway: the running daemon.
+        now: monotonic seconds.
+        first: how many to skip.
+        most: how many to show; None for all that are left.
+    """
+    shown = associations_view(gateway, now, first, most)
+    left = None if most is None else most - len(shown)
+    if left is None or left > 0:
+        skip = max(first - len(gateway.engine.endpoint.table), 0)
+        end = None if left is None else skip + left
+        shown += [_known_peer(gateway, hit) for hit in _only_known(gateway)[skip:end]]
     return shown
 
 
-def associations_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
-    """`associations`: everything about each association."""
-    totals = gateway.sas.totals()
-    return [
-        _association(gateway, view, totals, now) for view in gateway.engine.endpoint.associations()
-    ]
+def peers_total(gateway: Gateway) -> int:
+    """How many `peers` has."""
+    return len(gateway.engine.endpoint.table) + len(_only_known(gateway))
+
+
+def _only_known(gateway: Gateway) -> list[Hit]:
+    own, table = set(gateway.facts.hits), gateway.engine.endpoint.table
+    known = gateway.resolver.known_hits()
+    return [hit for hit in known if hit not in own and not table.has_peer(hit)]
+
+
+def associations_view(
+    gateway: Gateway, now: float, first: int = 0, most: int | None = None
+) -> list[dict[str, Any]]:
+    """`associations`: everything about each association; `first` and `most` as in `peers_view`."""
+    views = gateway.engine.endpoint.table.views(first, most)
+    return [_association(gateway, view, now) for view in views]
 
 
 def association_view(gateway: Gateway, local: Hit, peer: Hit, now: float) -> dict[str, Any] | None:
     """One association, or None."""
-    for view in gateway.engine.endpoint.associations():
-        if (view.local, view.peer) == (local, peer):
-            return _association(gateway, view, gateway.sas.totals(), now)
-    return None
+    view = gateway.engine.endpoint.table.view(local, peer)
+    return None if view is None else _association(gateway, view, now)
 
 
-def _association(
-    gateway: Gateway, view: AssociationView, totals: dict[WayKey, Carried], now: float
-) -> dict[str, Any]:
-    received = totals.get((Direction.IN, view.local, view.peer))
-    sent = totals.get((Direction.OUT, view.local, view.peer))
-    used = [
-        entry.last_used_s
-        for entry in (received, sent)
-        if entry is not None and entry.last_used_s is not None
-    ]
+def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[str, Any]:
+    received = gateway.sas.carried(Direction.IN, view.local, view.peer)
+    sent = gateway.sas.carried(Direction.OUT, view.local, view.peer)
+    used = [entry.last_used_s for entry in (received, sent) if entry.last_used_s is not None]
     names = gateway.resolver.names_of(view.peer)
     return {
         "hit": str(view.peer),
@@ -187,10 +217,10 @@ def _association(
         "since_s": round(max(now - view.since_s, 0.0), 3),
         "last_used_s": round(max(now - max(used), 0.0), 3) if used else None,
         "retransmissions": view.retransmissions,
-        "rx_packets": received.packets if received else 0,
-        "rx_octets": received.octets if received else 0,
-        "tx_packets": sent.packets if sent else 0,
-        "tx_octets": sent.octets if sent else 0,
+        "rx_packets": received.packets,
+        "rx_octets": received.octets,
+        "tx_packets": sent.packets,
+        "tx_octets": sent.octets,
         "spi_in": view.spi_in,
         "spi_out": view.spi_out,
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
@@ -227,14 +257,15 @@ def _usual_local(gateway: Gateway, peer: Hit) -> dict[str, Any]:
     }
 
 
-def sas_view(gateway: Gateway, now: float) -> list[dict[str, Any]]:
-    """`sas`: every security association with its counters."""
-    statistics = gateway.sas.statistics()
-    return [_sa(gateway, record, statistics, now) for record in gateway.sas.records()]
+def sas_view(
+    gateway: Gateway, now: float, first: int = 0, most: int | None = None
+) -> list[dict[str, Any]]:
+    """`sas`: every security association with its counters; `first`, `most` as in `peers_view`."""
+    return [_sa(gateway, record, now) for record in gateway.sas.records(first, most)]
 
 
-def _sa(gateway: Gateway, record: SaRecord, statistics: Statistics, now: float) -> dict[str, Any]:
-    counters = statistics.get(record.key)
+def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
+    counters = gateway.sas.statistics_of(record)
     last_used_s = counters.last_used_s if counters else None
     names = gateway.resolver.names_of(record.peer_hit)
     return {

@@ -43,8 +43,17 @@ class Backend(Protocol):
         A number adds to what is left of earlier ones; None lifts the limit (RFC 8046 5.6).
         """
 
-    def statistics(self) -> list[SaStatistics]:
-        """Counters of each SA that is installed."""
+    def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
+        """Counters of each SA that is installed.
+
+        Args:
+            used_since_s: those that carried nothing since then (CLOCK_MONOTONIC) may be left out.
+        """
+
+    def statistics_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> SaStatistics | None:
+        """Counters of one SA; None when there is none."""
 
     def close(self) -> None:
         """Remove every SA and stop carrying packets; harmless twice."""

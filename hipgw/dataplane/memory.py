@@ -59,7 +59,17 @@ class RecordingBackend:
             for sa in self.installed
         )
 
-    def statistics(self) -> list[SaStatistics]:
+    def statistics_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> SaStatistics | None:
+        """Zeros, if it is there."""
+        wanted = direction, spi, local_hit, peer_hit
+        for entry in self.statistics():
+            if (entry.direction, entry.spi, entry.local_hit, entry.peer_hit) == wanted:
+                return entry
+        return None
+
+    def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:  # noqa: ARG002
         """Zeros: nothing passes here."""
         return [
             SaStatistics(

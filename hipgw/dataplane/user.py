@@ -82,30 +82,17 @@ class UserBackend:
         """See `Backend.limit`."""
         return self.datapath.limit_out(spi, local_hit.packed, peer_hit.packed, octets)
 
-    def statistics(self) -> list[SaStatistics]:
+    def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
         """See `Backend.statistics`."""
-        return [
-            SaStatistics(
-                direction=Direction(direction),
-                spi=Spi(spi),
-                local_hit=Hit(local_hit),
-                peer_hit=Hit(peer_hit),
-                packets=packets,
-                octets=octets,
-                sequence=sequence,
-                last_used_s=last_used_ns / _NS if last_used_ns else None,
-            )
-            for (
-                direction,
-                spi,
-                packets,
-                octets,
-                sequence,
-                last_used_ns,
-                local_hit,
-                peer_hit,
-            ) in self.datapath.sa_statistics()
-        ]
+        since_ns = max(int(used_since_s * _NS), 0)
+        return [_statistics_of(row) for row in self.datapath.sa_statistics(since_ns)]
+
+    def statistics_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> SaStatistics | None:
+        """See `Backend.statistics_of`."""
+        row = self.datapath.sa_statistics_of(int(direction), spi, local_hit.packed, peer_hit.packed)
+        return None if row is None else _statistics_of(row)
 
     def close(self) -> None:
         """Stop both workers, wait for them, remove every SA; the descriptors stay open."""
@@ -152,6 +139,20 @@ class UserBackend:
 
 def _lsi_octets(lsi: Lsi | None) -> bytes:
     return lsi.packed if lsi else NO_LSI
+
+
+def _statistics_of(row: tuple[int, int, int, int, int, int, bytes, bytes]) -> SaStatistics:
+    direction, spi, packets, octets, sequence, last_used_ns, local_hit, peer_hit = row
+    return SaStatistics(
+        direction=Direction(direction),
+        spi=Spi(spi),
+        local_hit=Hit(local_hit),
+        peer_hit=Hit(peer_hit),
+        packets=packets,
+        octets=octets,
+        sequence=sequence,
+        last_used_s=last_used_ns / _NS if last_used_ns else None,
+    )
 
 
 def _worker(name: str, run: Callable[[], None]) -> threading.Thread:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 from typing import Final
 
 from hipgw.errors import LocalProtocolError
@@ -24,6 +25,10 @@ to the host's own identities."""
 AUTOMATIC_LIMIT: Final = 16_384
 """Automatic entries kept; above it the longest unused one gives way, so that a stream of strangers
 cannot fill the state file."""
+
+
+LOOKED_AT: Final = 16
+"""Entries that are looked at when one has to give way."""
 
 
 class LsiKind(IntEnum):
@@ -47,6 +52,7 @@ class LsiTable:
         self._lsi_of: dict[Hit, Lsi] = {}
         self._hit_of: dict[Lsi, Hit] = {}
         self._kind: dict[Hit, LsiKind] = {}
+        """Of those that are not automatic, which most are."""
         self._first = int(prefix.network_address) + 1
         self._last = int(prefix.broadcast_address) - 1
         self._cursor = min(self._first + OWN_RESERVED, self._last)
@@ -64,11 +70,11 @@ class LsiTable:
 
     def kind_of(self, hit: Hit) -> LsiKind | None:
         """Who chose the LSI of this HIT."""
-        return self._kind.get(hit)
+        return self._kind.get(hit, LsiKind.AUTOMATIC) if hit in self._lsi_of else None
 
     def automatic(self) -> dict[Hit, Lsi]:
         """Entries to keep over a restart, longest unused first."""
-        return {h: x for h, x in self._lsi_of.items() if self._kind[h] is LsiKind.AUTOMATIC}
+        return {h: x for h, x in self._lsi_of.items() if h not in self._kind}
 
     def give_own(self, hit: Hit) -> Lsi:
         """The LSI of an identity of this host: the lowest address that is not taken."""
@@ -98,7 +104,7 @@ class LsiTable:
         self._check_usable(lsi)
         holder = self._hit_of.get(lsi)
         if holder is not None and holder != hit:
-            if not (may_move_others and self._kind[holder] is LsiKind.AUTOMATIC):
+            if not (may_move_others and holder not in self._kind):
                 raise LsiConflictError(f"LSI {lsi} already belongs to {holder}, not to {hit}")
             self._forget(holder)
         kind = self._kind.get(hit, LsiKind.FIXED)
@@ -135,7 +141,7 @@ class LsiTable:
         """
         known = self._lsi_of.get(hit)
         if known is not None:
-            if self._kind[hit] is LsiKind.AUTOMATIC:
+            if hit not in self._kind:
                 self._lsi_of[hit] = self._lsi_of.pop(hit)
             return known
         if len(self._lsi_of) >= self._automatic_limit:
@@ -155,22 +161,29 @@ class LsiTable:
         )
 
     def _forget_one(self, is_in_use: Callable[[Hit], bool]) -> None:
-        for hit in self._lsi_of:
-            if self._kind[hit] is LsiKind.AUTOMATIC and not is_in_use(hit):
+        """Forget the longest unused automatic entry.
+
+        What is in use goes to the end of the line, so a table of entries in use costs a short look
+        and not a search.
+        """
+        for hit in tuple(islice(self._lsi_of, LOOKED_AT)):
+            if hit not in self._kind and not is_in_use(hit):
                 self._forget(hit)
                 return
+            self._lsi_of[hit] = self._lsi_of.pop(hit)
 
     def _forget(self, hit: Hit) -> None:
         lsi = self._lsi_of.pop(hit)
         del self._hit_of[lsi]
-        del self._kind[hit]
+        self._kind.pop(hit, None)
 
     def _put(self, hit: Hit, lsi: Lsi, kind: LsiKind) -> None:
         if hit in self._lsi_of:
             self._forget(hit)
         self._lsi_of[hit] = lsi
         self._hit_of[lsi] = hit
-        self._kind[hit] = kind
+        if kind is not LsiKind.AUTOMATIC:
+            self._kind[hit] = kind
 
     def _check_usable(self, lsi: Lsi) -> None:
         number = int(IPv4Address(lsi.packed))

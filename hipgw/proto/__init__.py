@@ -4,12 +4,14 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 (facts for the operator) go out.  `states` owns the state machine.
 """
 
+from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.certificate_observer import CertificateObserver, ObservedPacket, Passing
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
-from hipgw.proto.config import EndpointConfig, permit_everyone
+from hipgw.proto.config import EndpointConfig, IcmpReplies, permit_everyone
 from hipgw.proto.credentials import CertificateView, Standing
 from hipgw.proto.effects import (
+    AbandonJob,
     ClaimI1s,
     Compute,
     Effect,
@@ -22,6 +24,7 @@ from hipgw.proto.effects import (
     R1Template,
     RemoveSa,
     SendDatagram,
+    SendIcmp,
     StoreR1Counter,
 )
 from hipgw.proto.endpoint import Endpoint
@@ -48,6 +51,8 @@ from hipgw.proto.states import TRANSITIONS, State, Trigger
 __all__ = [
     "NO_CERTIFICATES",
     "TRANSITIONS",
+    "AbandonJob",
+    "AssociationTable",
     "AssociationView",
     "CertificateJudged",
     "CertificateObserver",
@@ -64,6 +69,7 @@ __all__ = [
     "Failed",
     "HandedOver",
     "HeartbeatView",
+    "IcmpReplies",
     "IdentityGone",
     "IdentityTraits",
     "InstallSa",
@@ -88,6 +94,7 @@ __all__ = [
     "RemoveSa",
     "Role",
     "SendDatagram",
+    "SendIcmp",
     "Standing",
     "State",
     "StoreR1Counter",

@@ -38,8 +38,7 @@ class Accountant:
         """
         config, esp = self._core.config, association.esp
         octets, packets = totals
-        more = octets - esp.octets.get((direction, spi), 0)
-        esp.octets[direction, spi] = octets
+        more = esp.carry(direction, spi, octets)
         if more <= 0:
             return False
         if direction is Direction.IN:

@@ -13,7 +13,7 @@ from typing import Final
 
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.locators import Announced, is_announceable
+from hipgw.proto.locators import Announced, announced, is_announceable, only
 from hipgw.proto.pairs import best_pair, pairs_of
 from hipgw.proto.rekeying import Rekeyer
 from hipgw.proto.states import State
@@ -101,8 +101,8 @@ class Announcer:
         addresses = {path.local}
         if self._core.config.announce_locators:
             addresses.update(addresses_to_announce(self._core, path))
-        reach.announced, reach.announced_s = Announced(frozenset(addresses), path.local), now
-        reach.proven.add(path.local)
+        reach.announced, reach.announced_s = announced(frozenset(addresses), path.local), now
+        reach.proven = reach.proven | {path.local} if reach.proven else only(path.local)
         self.arm_renewal(association, now)
 
     def tell(self, association: Association, now: float, *, is_forced: bool = False) -> bool:
@@ -171,7 +171,7 @@ class Announcer:
         current = association.path.local
         if not association.reach.is_local_gone and is_announceable(current):
             addresses.append(current)
-        return Announced(frozenset(addresses), path.local)
+        return announced(frozenset(addresses), path.local)
 
     def is_preferred_usable(self, association: Association) -> bool:
         """Whether what the peer takes for our preferred locator can still be reached."""

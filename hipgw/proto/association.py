@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from hipgw.crypto import DhPrivateKey, HostIdentity, PrivateHostIdentity
 from hipgw.proto.association_view import AssociationView, HeartbeatView
@@ -26,6 +27,11 @@ class HeldR1:
     path: Path
     received_s: float
     identity: HostIdentity
+
+
+NO_BEAT: Final = HeartbeatView()
+NOTHING: Final[frozenset[int]] = frozenset()
+"""One for all: an empty set of its own would cost every idle association 216 octets."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +61,13 @@ class Initiation:
     peer_host_id_tlv: bytes = field(default=b"", repr=False)
     """HOST_ID of the R1 as it came, which HIP_MAC_2 covers (RFC 7401 section 5.2.13)."""
     notify_type: int | None = None
+    """Of the last NOTIFY that came meanwhile."""
+    wants_new_r1: bool = False
+    """Whether the peer has refused our I2 and an I1 is to fetch another puzzle."""
+    refusals: int = 0
+    """How often that was."""
+    acknowledgements: int = 0
+    """I2_ACKNOWLEDGEMENTs that have come."""
     via: tuple[Path, ...] = ()
     """To rendezvous servers that forward I1s to the peer (RFC 8004)."""
 
@@ -151,8 +164,8 @@ class EspState:
     """Addresses of ours that have an inbound SPI of their own."""
     rekeys: int = 0
     rekeyed_s: float | None = None
-    octets: dict[tuple[Direction, Spi], int] = field(default_factory=dict)
-    """Inner octets carried so far."""
+    _octets: dict[int, int] | None = field(default=None, repr=False)
+    """Inner octets carried so far; by SPI, that of an outbound SA negative."""
     last_sent_s: float | None = None
     """When data was last seen to be sent."""
     last_received_s: float | None = None
@@ -164,6 +177,20 @@ class EspState:
     def is_opening(self) -> bool:
         """Whether a pair is being made: then no rekey begins."""
         return any(pair.is_incomplete for pair in self.pairs)
+
+    def carry(self, direction: Direction, spi: Spi, octets: int) -> int:
+        """One SA has carried so many octets in all; returns how many that is more than before."""
+        if self._octets is None:
+            self._octets = {}
+        key = spi if direction is Direction.IN else -spi
+        before = self._octets.get(key, 0)
+        self._octets[key] = octets
+        return octets - before
+
+    def forget(self, direction: Direction, spi: Spi) -> None:
+        """One SA is gone."""
+        if self._octets is not None:
+            self._octets.pop(spi if direction is Direction.IN else -spi, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -195,7 +222,7 @@ class Reach:
     """Where else our own side said the peer might be."""
     announced: Announced | None = None
     announced_s: float = 0.0
-    proven: set[Address] = field(default_factory=set)
+    proven: frozenset[Address] = frozenset()
     """Local addresses at which an authentic packet has arrived."""
     failed: dict[Path, float] = field(default_factory=dict)
     """Paths that did not carry an UPDATE or its ACK, and since when."""
@@ -210,8 +237,9 @@ class Reach:
     backed_off_s: float = 0.0
     """Delay after which an answer came to an UPDATE sent again: it counts until a round trip is
     measured, or a path that has become slower would never be measured (RFC 6298 section 5)."""
-    heartbeat: Heartbeat = field(default_factory=Heartbeat)
-    shots: list[tuple[bytes, Path]] = field(default_factory=list)
+    heartbeat: Heartbeat | None = None
+    """None until the first probe ends."""
+    shots: tuple[tuple[bytes, Path], ...] = ()
     """Copies of a packet that wait for their turn."""
 
     def sample_rtt(self, rtt_s: float) -> None:
@@ -266,7 +294,7 @@ class Association:
     An I2 that answers an R1 of that time or before is late: it belongs to an exchange that this
     one has overtaken, and accepting it would leave the two hosts with different keys.
     """
-    verifying: set[int] = field(default_factory=set)
+    verifying: frozenset[int] = NOTHING
     """Packet types whose signature is being verified: one job each is enough."""
     retransmissions: int = 0
     _state: State = State.UNASSOCIATED
@@ -287,6 +315,14 @@ class Association:
             self._state = state
             self.since_s = now
 
+    def begin_check(self, work: int) -> None:
+        """A signature is being verified."""
+        self.verifying |= {work}
+
+    def end_check(self, work: int) -> None:
+        """It is no longer."""
+        self.verifying = (self.verifying - {work}) or NOTHING
+
     def restart(self, path: Path, role: Role, now: float) -> None:
         """Forget everything of an earlier base exchange; SPIs stay for the caller to remove."""
         self.path, self.role = path, role
@@ -295,7 +331,7 @@ class Association:
         self.peer_is_anonymous = False
         self.updates, self.esp, self.reach = Updates(), EspState(), Reach()
         self.credentials, self.shown_in_r1 = None, ()
-        self.verifying = set()
+        self.verifying = NOTHING
         self.retransmissions = 0
         self.last_heard_s = now
 
@@ -330,6 +366,6 @@ class Association:
             rekeyed_s=self.esp.rekeyed_s,
             is_rekeying=self.esp.rekey is not None,
             is_limited=self.esp.is_limited,
-            heartbeat=reach.heartbeat.view(),
+            heartbeat=NO_BEAT if reach.heartbeat is None else reach.heartbeat.view(),
             certificate=None if self.credentials is None else self.credentials.view(),
         )

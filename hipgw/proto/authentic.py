@@ -93,7 +93,7 @@ class Authenticator:
             raise RefusedError("replayed")
         if len(association.verifying) >= WORK_MOST:
             raise RefusedError("busy")
-        association.verifying.add(work)
+        association.begin_check(work)
         claim = Claim(association, keying, TRIGGER_OF[packet.packet_type], work, then)
         self._core.compute(
             VerifySignature(identity, packet.require(HipSignature), packet.octets),
@@ -105,8 +105,9 @@ class Authenticator:
         if association.keying is not claim.keying or not association.allows(claim.trigger):
             self._core.drop("state_unexpected")
             return
-        association.verifying.discard(claim.work)
+        association.end_check(claim.work)
         if result is True:
+            self._core.unproven.forget(association)
             claim.then(association, claim.keying, now)
         else:
             self._core.drop("signature_wrong")

@@ -10,12 +10,13 @@ from hipgw.proto.authentic import Authenticator
 from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.jobs import Keying, SignPacket
-from hipgw.proto.packets import build_packet, with_mac
+from hipgw.proto.packets import build_packet, with_mac, with_unsigned_echoes
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import State, Trigger
 from hipgw.values import Path
 from hipgw.wire import (
     EchoRequestSigned,
+    EchoRequestUnsigned,
     EchoResponseSigned,
     HipPacket,
     PacketType,
@@ -62,7 +63,8 @@ class Closer:
             return
         octets = self._build(association, keying, core.randomness(ECHO_OCTETS))
         core.compute(
-            SignPacket(association.local, octets), partial(self._on_ack_signed, association.path)
+            SignPacket(association.local, octets),
+            partial(self._on_ack_signed, association.path, ()),
         )
 
     def _build(self, association: Association, keying: Keying, echo: bytes) -> bytes:
@@ -106,15 +108,15 @@ class Closer:
             RefusedError, WireError: the CLOSE goes no further.
         """
         association, keying = self._authenticator.expect(packet, Trigger.CLOSE_VALID)
-        echo = packet.require(EchoRequestSigned)
+        packet.require(EchoRequestSigned)
         self._authenticator.check(
-            packet, association, keying, partial(self._on_close_verified, path, echo)
+            packet, association, keying, partial(self._on_close_verified, path, packet)
         )
 
     def _on_close_verified(
         self,
         path: Path,
-        echo: EchoRequestSigned,
+        packet: HipPacket,
         association: Association,
         keying: Keying,
         now: float,
@@ -134,14 +136,19 @@ class Closer:
             PacketType.CLOSE_ACK,
             association.local.hit,
             association.peer,
-            (EchoResponseSigned(echo.data),),
+            (EchoResponseSigned(packet.require(EchoRequestSigned).data),),
         )
         octets = with_mac(octets, keying.suite, keying.hip.mac_out)
-        core.compute(SignPacket(association.local, octets), partial(self._on_ack_signed, path))
+        unsigned = tuple(request.data for request in packet.all(EchoRequestUnsigned))
+        core.compute(
+            SignPacket(association.local, octets), partial(self._on_ack_signed, path, unsigned)
+        )
 
-    def _on_ack_signed(self, path: Path, result: object, _now: float) -> None:
+    def _on_ack_signed(
+        self, path: Path, unsigned: tuple[bytes, ...], result: object, _now: float
+    ) -> None:
         if isinstance(result, bytes):
-            self._core.transmit(result, path)
+            self._core.transmit(with_unsigned_echoes(result, unsigned), path)
         else:
             self._core.drop("hip_long")
 

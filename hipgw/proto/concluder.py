@@ -52,7 +52,7 @@ class Concluder:
         kind = int(packet.packet_type)
         if kind in association.verifying:
             raise RefusedError("replayed")
-        association.verifying.add(kind)
+        association.begin_check(kind)
         self._core.compute(
             VerifySignature(identity, signature, packet.octets),
             partial(self._on_verified, association, keying, packet),
@@ -72,7 +72,7 @@ class Concluder:
             core.drop("state_unexpected")
             return
         if result is not True:
-            association.verifying.discard(int(packet.packet_type))
+            association.end_check(int(packet.packet_type))
             core.drop("signature_wrong")
             return
         self._gate.on_r2(
@@ -84,7 +84,7 @@ class Concluder:
     ) -> None:
         """Install the outbound SA; from now on data may be sent."""
         core = self._core
-        association.verifying.discard(int(packet.packet_type))
+        association.end_check(int(packet.packet_type))
         association.agreed_r1 = core.r1_clock.tick(now)
         listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
         association.reach.offered += listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from hipgw.errors import LocalProtocolError
@@ -27,6 +28,10 @@ _POSITIVE: Final = (
     "shotgun_paths_most",
     "announce_rate",
     "announce_burst",
+    "puzzle_i1_rate",
+    "puzzle_i2_rate",
+    "half_open_most",
+    "unproven_most",
 )
 _NOT_NEGATIVE: Final = (
     "rekey_s",
@@ -38,12 +43,25 @@ _NOT_NEGATIVE: Final = (
     "heartbeat_s",
     "r1_wait_most_s",
     "shotgun_pace_s",
+    "puzzle_step_s",
+    "puzzle_calm_s",
+    "unproven_least_s",
 )
 
 
 def rendezvous_of_nobody(_peer: Hit) -> Sequence[Address]:
     """The default: no peer has a rendezvous server that we know of."""
     return ()
+
+
+class IcmpReplies(Enum):
+    """Which ICMP messages of RFC 7401 section 5.4 are sent."""
+
+    OFF = "off"
+    SHOULD = "should"
+    """A version that is not ours; over IPv6 also a puzzle that is not solved."""
+    MAY = "may"
+    """Also what the RFC leaves to us."""
 
 
 def permit_everyone(peer: Hit) -> bool:
@@ -96,12 +114,24 @@ class EndpointConfig:
 
     # Puzzle and R1 (RFC 7401 sections 4.1.1, 4.1.2)
     puzzle_k: int = 0
+    """K of our puzzles, or the least with `puzzle_auto`."""
+    puzzle_auto: bool = False
+    """Whether K follows the load, from `puzzle_k` to `puzzle_k_ceiling`."""
+    puzzle_k_ceiling: int = 16
+    puzzle_i1_rate: float = 1000.0
+    """I1s per second at which K begins to rise."""
+    puzzle_i2_rate: float = 100.0
+    """I2s with a solved puzzle per second likewise."""
+    puzzle_step_s: float = 5.0
+    """Least time between two changes of K: each costs new R1s."""
+    puzzle_calm_s: float = 30.0
+    """How long the load must be low before K falls."""
     puzzle_k_most: int = 22
     """Largest K that we solve."""
     puzzle_lifetime: int = 39
     """Lifetime field: 2^(value - 32) seconds."""
-    puzzle_tries: int = 65536
-    """J values tried in one job."""
+    puzzle_tries: int = 131_072
+    """J values tried in one job: below 50 ms with SHA-384, which finds 3 million a second."""
     r1_period_s: float = 300.0
     """How long one secret, its Diffie-Hellman keys and its R1s are offered."""
     r1_counter: int = 0
@@ -115,6 +145,8 @@ class EndpointConfig:
     tries: int = 6
     """Times an I1 or I2 is sent before E-FAILED."""
     close_retry_most_s: float = 64.0
+    i2_acknowledged_s: float = 4.0
+    """How long an I2 is not sent again once the peer says that it has queued it."""
     i1_paths_most: int = 3
     """Paths that the first I1 takes at once (section 6.6.1)."""
 
@@ -192,6 +224,10 @@ class EndpointConfig:
     associations_most: int = 100_000
     half_open_most: int = 256
     half_open_per_source: int = 16
+    unproven_most: int = 16_384
+    """Associations whose peer has sent nothing but a good I2; above, the oldest give way."""
+    unproven_least_s: float = 2.0
+    """Age below which they do not."""
     solutions_most: int = 65_536
     """Used puzzle solutions remembered of one R1 generation; then a new one begins."""
     r1_rate: float = 5000.0
@@ -203,6 +239,12 @@ class EndpointConfig:
     reply_burst: float = 200.0
     reply_source_rate: float = 2.0
     reply_source_burst: float = 5.0
+    icmp_replies: IcmpReplies = IcmpReplies.SHOULD
+    """Which bad packets of strangers are answered with ICMP (section 5.4)."""
+    icmp_rate: float = 10.0
+    icmp_burst: float = 10.0
+    icmp_source_rate: float = 1.0
+    icmp_source_burst: float = 2.0
     sources_most: int = 16_384
     """Sources remembered by each rate limiter."""
 
@@ -216,6 +258,8 @@ class EndpointConfig:
         self._check_upkeep()
         if not 0 <= self.puzzle_k <= 255:
             raise LocalProtocolError(f"puzzle_k is {self.puzzle_k}: expected 0 to 255")
+        if not 0 <= self.puzzle_k_ceiling <= 64:
+            raise LocalProtocolError(f"puzzle_k_ceiling is {self.puzzle_k_ceiling}: expected 0-64")
         if not 0 <= self.puzzle_k_most <= 64:
             raise LocalProtocolError(f"puzzle_k_most is {self.puzzle_k_most}: expected 0 to 64")
         if len(self.domain_identifier) > 255:

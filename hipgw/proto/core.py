@@ -11,7 +11,7 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.effects import ClaimI1s, Compute, Effect, JobId, SendDatagram
+from hipgw.proto.effects import AbandonJob, ClaimI1s, Compute, Effect, JobId, SendDatagram
 from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone, PeerIsAnonymous
 from hipgw.proto.jobs import Job
 from hipgw.proto.limits import FailureMemory, SourceLimiter
@@ -21,6 +21,7 @@ from hipgw.proto.puzzle_nonce import R1Clock
 from hipgw.proto.sa_ledger import SaLedger
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.timers import TimerHeap
+from hipgw.proto.unproven import Unproven
 from hipgw.values import Encapsulation, Hit, Path
 from hipgw.values.reasons import CONTROL_REASONS
 from hipgw.wire import PacketType, with_checksum
@@ -36,6 +37,7 @@ class TimerKind(Enum):
     RETRY = "send again"
     LIFE = "end of the present state: Exchange-Complete, UAL, CLOSED, E-FAILED"
     R1 = "new R1s"
+    PUZZLE = "does the load allow easier puzzles"
     UPDATE = "send UPDATEs again"
     REKEY = "age of the SAs; while they are replaced, how long that may take"
     RETIRE = "remove replaced inbound SAs"
@@ -66,11 +68,14 @@ class Core:
         if not identities:
             raise LocalProtocolError("an endpoint needs at least one host identity")
         self.identities: Final = {identity.hit: identity for identity in identities}
-        self.config: Final = config
+        self.config = config
+        """Replaced as a whole by `reconfiguring`; nobody keeps a part of it."""
+        self.puzzle_k = config.puzzle_k
+        """Difficulty of our next R1s."""
         self.answers_opportunistic = config.answer_opportunistic
         """Whether an I1 to the NULL HIT gets an R1; the operator may change it."""
         self._traits: Final = dict(traits)
-        self._usual_traits: Final = IdentityTraits(
+        self._usual_traits = IdentityTraits(
             di_type=config.domain_identifier_type, di=config.domain_identifier
         )
         self._retired: Final[set[Hit]] = set()
@@ -86,6 +91,7 @@ class Core:
         self.local_addresses: tuple[LocalAddress, ...] | None = None
         """Ours, best first; None as long as nobody has told."""
         self.when_established: list[Callable[[Association, float], None]] = []
+        self.unproven: Final = Unproven()
         self.failures: Final = FailureMemory(config.sources_most)
         self.unwanted: Final[set[Association]] = set()
         """Associations in I2-SENT that the operator wants closed once their keys are agreed on."""
@@ -135,6 +141,15 @@ class Core:
             del self.identities[hit]
             self.events.append(IdentityGone(hit))
 
+    def take_config(self, config: EndpointConfig) -> None:
+        """Go on with another configuration; a switch that it does not change stays where it is."""
+        if config.answer_opportunistic != self.config.answer_opportunistic:
+            self.answers_opportunistic = config.answer_opportunistic
+        self.config = config
+        self._usual_traits = IdentityTraits(
+            di_type=config.domain_identifier_type, di=config.domain_identifier
+        )
+
     # --- accounting ---
 
     def drop(self, reason: str) -> None:
@@ -169,12 +184,18 @@ class Core:
     def _add_effect(self, effect: Effect) -> None:
         self.effects.append(effect)
 
-    def compute(self, job: Job, then: JobEnd) -> None:
+    def compute(self, job: Job, then: JobEnd) -> JobId:
         """Have `job` run elsewhere; `then` gets its result."""
         self._job_serial += 1
         job_id = JobId(self._job_serial)
         self._jobs[job_id] = then
         self.effects.append(Compute(job_id, job))
+        return job_id
+
+    def abandon(self, job_id: JobId) -> None:
+        """Nobody waits for this job any more."""
+        if self._jobs.pop(job_id, None) is not None:
+            self.effects.append(AbandonJob(job_id))
 
     def end_of_job(self, job_id: JobId) -> JobEnd | None:
         """Take what was to happen after a job; None when nobody waits for it."""
@@ -237,6 +258,7 @@ class Core:
         self.sas.remove_all(association)
         self.cancel_timers(association)
         self.unwanted.discard(association)
+        self.unproven.forget(association)
         association.keying = association.initiation = association.acceptance = None
         association.closing = None
         self._take_out(association)
@@ -264,7 +286,7 @@ class Core:
             started_s = association.acceptance.started_s
         association.move(trigger, now)
         self.failures.forget(association.peer)
-        association.initiation = association.closing = None
+        association.initiation = association.acceptance = association.closing = None
         association.established_s = association.last_heard_s = now
         self.cancel_timers(association)
         if self.config.ual_s:

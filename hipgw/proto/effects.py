@@ -151,6 +151,27 @@ class ClaimI1s:
     is_claimed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AbandonJob:
+    """Nobody waits for this job any more: need not run if it has not begun."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class SendIcmp:
+    """Send an ICMP Parameter Problem about a HIP packet that came in (RFC 7401 section 5.4).
+
+    `path` is that of an answer: from where the packet came to, to where it came from.
+    """
+
+    path: Path
+    pointer_octets: int
+    """The octet that is wrong, from the start of the HIP header."""
+    offending: bytes = field(repr=False)
+    """The HIP packet."""
+
+
 Effect = (
     SendDatagram
     | InstallSa
@@ -161,4 +182,6 @@ Effect = (
     | StoreR1Counter
     | PublishR1s
     | ClaimI1s
+    | AbandonJob
+    | SendIcmp
 )

@@ -8,6 +8,7 @@ from typing import Final
 from hipgw.crypto import HostIdentity, PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
+from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.certificate_gate import CertificateGate
@@ -18,6 +19,7 @@ from hipgw.proto.config import EndpointConfig
 from hipgw.proto.core import NO_TRAITS, Core, TimerKind
 from hipgw.proto.effects import Effect, JobId
 from hipgw.proto.events import Event, Failed, Role
+from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.initiator import Initiator
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.notifying import Notifier
@@ -25,6 +27,7 @@ from hipgw.proto.opportunistic import Opportunist
 from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
+from hipgw.proto.reconfiguring import Reconfigurer
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.state_loss import StateLoss
@@ -72,6 +75,9 @@ class Endpoint:
         authenticator = Authenticator(core)
         shotgun = Shotgun(core)
         responder = Responder(core, self._pool, self._notifier, now)
+        replier = IcmpReplier(core, now)
+        self._load: Final = responder.load
+        self.table: Final = AssociationTable(core)
         self._initiator: Final = Initiator(core, self._notifier, shotgun)
         self._opportunist: Final = Opportunist(core, self._initiator)
         self._closer: Final = Closer(core, authenticator)
@@ -86,10 +92,20 @@ class Endpoint:
         self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
         self._gate: Final = CertificateGate(core, self._notifier, self._closer, self._upkeep.sender)
         self._join_gate(responder)
+        self._reconfigurer: Final = Reconfigurer(
+            core,
+            self._pool,
+            initiator=self._initiator,
+            responder=responder,
+            replier=replier,
+            closer=self._closer,
+            upkeep=self._upkeep,
+        )
         self._reception: Final = Reception(
             core,
             self._notifier,
             responder,
+            replier,
             {
                 PacketType.I1: responder.on_i1,
                 PacketType.R1: self._opportunist.on_r1,
@@ -251,7 +267,7 @@ class Endpoint:
         if len(core.offered()) == 1:
             raise LocalProtocolError(f"{hit} is the only identity of this host: add another first")
         core.retire_identity(hit)
-        self._pool.withdraw_retired()
+        self._pool.publish_again()
 
     # --- entry points: what the data plane has seen ---
 
@@ -264,6 +280,7 @@ class Endpoint:
         if association is None or not association.allows(Trigger.DATA_RECEIVED):
             return
         association.last_heard_s = now
+        self._core.unproven.forget(association)
         if association.state is State.R2_SENT:
             self._core.establish(association, Trigger.DATA_RECEIVED, now)
         else:
@@ -401,6 +418,24 @@ class Endpoint:
         _, association = self._core.pair(peer, None)
         return association is not None and self._upkeep.parallel.open(association, address, now)
 
+    def reconfigure(self, config: EndpointConfig, now: float) -> frozenset[str]:
+        """Go on with another configuration, at once; associations that stand keep standing.
+
+        Those with peers that `config.permits` refuses are closed.  `r1_counter` is left out.
+
+        Returns:
+            Names of the keys that differ from before.
+        """
+        return self._reconfigurer.take(config, now)
+
+    def new_puzzles(self, now: float) -> None:
+        """Begin a new generation of R1s, of the same difficulty, as the operator wishes."""
+        self._pool.renew(now)
+
+    def i1s_answered(self, count: int, now: float) -> None:
+        """So many I1s were answered elsewhere: they count as load of the puzzle."""
+        self._load.on_i1s(count, now)
+
     # --- time ---
 
     def next_deadline(self) -> float | None:
@@ -414,7 +449,8 @@ class Endpoint:
             if kind is TimerKind.ANNOUNCE:
                 self._upkeep.herald.on_timer(now)
             elif association is None:
-                self._pool.renew(now)
+                renew = self._pool.renew if kind is TimerKind.R1 else self._load.on_timer
+                renew(now)
             elif kind is TimerKind.RETRY:
                 self._on_retry(association, now)
             elif kind is TimerKind.LIFE:
@@ -469,6 +505,16 @@ class Endpoint:
     def activity(self) -> dict[str, int]:
         """Packets by type and direction (`i1_sent`, `r1_received`, ...) and other happenings."""
         return dict(self._core.activity)
+
+    @property
+    def config(self) -> EndpointConfig:
+        """What holds now."""
+        return self._core.config
+
+    @property
+    def puzzle_k(self) -> int:
+        """Difficulty of the puzzles in our newest R1s."""
+        return self._core.puzzle_k
 
     @property
     def identities(self) -> tuple[Hit, ...]:

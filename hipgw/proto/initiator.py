@@ -13,7 +13,7 @@ from typing import Final
 
 from hipgw.crypto import HostIdentity
 from hipgw.proto.announcing import exchange_locators
-from hipgw.proto.association import Association, HeldR1, Initiation
+from hipgw.proto.association import NOTHING, Association, HeldR1, Initiation
 from hipgw.proto.certificate_check import MISSING, REFUSED
 from hipgw.proto.certificate_offers import note_sent, offer_for
 from hipgw.proto.core import Core, JobEnd, TimerKind
@@ -165,6 +165,12 @@ class Initiator:
         association.initiation = initiation
         self._send_first_i1(association, initiation, now)
 
+    def renew_i1(self, association: Association) -> None:
+        """Our groups have changed: the next I1 offers the new ones."""
+        if association.initiation is not None:
+            groups = tuple(int(group) for group in self._core.config.dh_groups)
+            association.initiation.i1 = build_i1(association.local.hit, association.peer, groups)
+
     def _shoot_i1(self, association: Association, initiation: Initiation, now: float) -> None:
         """All paths, one after the other, until an R1 is being answered."""
         paths = initiation.ways[: self._core.config.shotgun_paths_most]
@@ -215,7 +221,9 @@ class Initiator:
             return
         association.move(Trigger.RETRY, now)
         association.retransmissions += 1
-        if initiation.i2:
+        if initiation.wants_new_r1:
+            core.transmit(initiation.i1, association.path)
+        elif initiation.i2:
             core.transmit(initiation.i2, association.path)
         elif self._is_paced(initiation):
             self._shoot_i1(association, initiation, now)
@@ -278,6 +286,7 @@ class Initiator:
             or r1.initiation.held is not None
             or r1.association.state is State.I2_SENT
         )
+        committed = committed and not r1.initiation.wants_new_r1
         if known is not None and (r1.counter < known or (committed and r1.counter == known)):
             raise RefusedError("r1_counter_old")
 
@@ -326,6 +335,7 @@ class Initiator:
         self._choice.end(association, initiation)
         initiation.answering = core.next_serial()
         initiation.is_answering = True
+        initiation.wants_new_r1 = False
         self._shotgun.hold_fire(association, initiation.i1)
         if association.state is not State.I2_SENT:  # an I2 under way is still sent again
             core.cancel_timers(association, (TimerKind.RETRY,))
@@ -453,7 +463,7 @@ class Initiator:
         association.peer_identity = verified.identity
         association.peer_host_id = packet.require(HostId)
         core.note_anonymity(association, is_anonymous=bool(packet.controls & CONTROL_ANONYMOUS))
-        association.verifying = set()
+        association.verifying = NOTHING
         association.credentials, association.shown_in_r1 = None, packet.all(Cert)
         host_id = find_tlv(packet.octets, ParameterType.HOST_ID)
         if host_id is not None:

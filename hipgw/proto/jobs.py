@@ -6,7 +6,7 @@ hold secrets are kept out of `repr`.  Jobs of one role: `responder_jobs`, `initi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hipgw.crypto import (
@@ -113,9 +113,10 @@ def identity_from_host_id(host_id: HostId, hit: Hit) -> HostIdentity | Refused:
     if not hit_matches(host_id, hit):
         return Refused("hit_mismatch", NotifyType.INVALID_HIT)
     try:
-        return HostIdentity.from_wire(host_id.algorithm, host_id.hi)
+        identity = HostIdentity.from_wire(host_id.algorithm, host_id.hi)
     except CryptoError:
         return Refused("signature_wrong", NotifyType.AUTHENTICATION_FAILED)
+    return replace(identity, hit=hit)  # the same HIT, of which one copy is enough
 
 
 def hit_matches(host_id: HostId, hit: Hit) -> bool:

@@ -8,6 +8,11 @@ from ipaddress import IPv6Address
 from hipgw.values import Address, Hit
 
 
+def source_of(address: Address) -> bytes:
+    """What counts as one source: an IPv4 address, or an IPv6 /64."""
+    return address.packed[:8] if isinstance(address, IPv6Address) else address.packed
+
+
 class TokenBucket:
     """Allows `burst` at once and `rate` per second in the long run."""
 
@@ -28,6 +33,12 @@ class TokenBucket:
             return False
         self._tokens -= 1.0
         return True
+
+    def reconfigure(self, rate: float, burst: float) -> None:
+        """Go on at another rate; what is saved up is kept as far as it fits."""
+        self._rate = rate
+        self._burst = burst
+        self._tokens = min(self._tokens, burst)
 
     def give_back(self) -> None:
         """Return a token that was taken in vain."""
@@ -61,9 +72,26 @@ class SourceLimiter:
     def __len__(self) -> int:
         return len(self._sources)
 
+    def reconfigure(
+        self,
+        *,
+        rate: float,
+        burst: float,
+        source_rate: float,
+        source_burst: float,
+        sources_most: int,
+    ) -> None:
+        """Go on with other rates; sources that are known keep what they have used up."""
+        self._total.reconfigure(rate, burst)
+        self._source_rate = source_rate
+        self._source_burst = source_burst
+        self._sources_most = sources_most
+        for bucket in self._sources.values():
+            bucket.reconfigure(source_rate, source_burst)
+
     def allows(self, source: Address, now: float) -> bool:
         """Whether one more answer to `source` is within both rates; takes the tokens if so."""
-        key = source.packed[:8] if isinstance(source, IPv6Address) else source.packed
+        key = source_of(source)
         bucket = self._sources.get(key)
         if bucket is None:
             while len(self._sources) >= self._sources_most:
@@ -86,6 +114,10 @@ class FailureMemory:
     def __init__(self, most: int) -> None:
         self._most = most
         self._counts: OrderedDict[Hit, int] = OrderedDict()
+
+    def reconfigure(self, most: int) -> None:
+        """Remember so many peers from now on."""
+        self._most = most
 
     def count(self, peer: Hit) -> int:
         """Count one more failure and return how many there are, at most 32."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -22,6 +23,7 @@ from hipgw.wire import (
 
 DEFAULT_LIFETIME_S: Final = 1800
 """For records without a usable lifetime, as HIPL sends them."""
+SHARED_MOST: Final = 256
 SIGNALLING_ONLY: Final = 1
 _BROADCAST: Final = IPv4Address("255.255.255.255")
 _UDP_PROTOCOL: Final = 17
@@ -285,7 +287,7 @@ class LocalAddress:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the peer knows of us."""
+    """What the peer knows of us; made by `announced`."""
 
     addresses: frozenset[Address]
     preferred: Address
@@ -294,6 +296,18 @@ class Announced:
         """The preferred one first."""
         others = sorted(self.addresses - {self.preferred}, key=lambda one: (one.version, one))
         return (self.preferred, *others)
+
+
+@lru_cache(maxsize=SHARED_MOST)
+def announced(addresses: frozenset[Address], preferred: Address) -> Announced:
+    """What a peer knows of us; most peers know the same, so they share one."""
+    return Announced(addresses, preferred)
+
+
+@lru_cache(maxsize=SHARED_MOST)
+def only(address: Address) -> frozenset[Address]:
+    """The set of one address, shared likewise."""
+    return frozenset((address,))
 
 
 def is_announceable(address: Address) -> bool:

@@ -97,6 +97,11 @@ class Mobility:
             self._sender.hurry(association, now)
         return is_change or was_stranded
 
+    def tell(self, association: Association, now: float) -> None:
+        """What is announced has changed: tell a peer that does not know it."""
+        self._announcer.tell(association, now)
+        self._announcer.arm_renewal(association, now)
+
     def manual_update(self, peer: Hit | None, now: float) -> int:
         """Announce our locators afresh, to one peer or to all in turn; returns to how many."""
         wanted: dict[Association, bool] = {}

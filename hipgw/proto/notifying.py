@@ -1,7 +1,8 @@
 """NOTIFY, out and in (RFC 7401 sections 5.2.19, 6.13).
 
 Out: only to a host that has solved a puzzle or shares keys with us, never in answer to a NOTIFY,
-signed, and within a rate per source and in total.  In: informational; a state never changes.
+signed, and within a rate per source and in total.  In: informational; a state never changes
+because of it (`notify_reactions` says what does).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hipgw.proto.core import Core
 from hipgw.proto.credentials import Standing
 from hipgw.proto.events import CertificateJudged, NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
+from hipgw.proto.notify_reactions import react
 from hipgw.proto.packets import build_packet
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.states import Trigger
@@ -84,7 +86,7 @@ class Notifier:
         kind = int(packet.packet_type)
         if kind in association.verifying or not core.reply_limit.allows(path.peer, now):
             raise RefusedError("busy")
-        association.verifying.add(kind)
+        association.begin_check(kind)
         core.compute(
             VerifySignature(identity, signature, packet.octets),
             partial(self._on_verified, association, packet),
@@ -93,7 +95,7 @@ class Notifier:
     def _on_verified(
         self, association: Association, packet: HipPacket, result: object, now: float
     ) -> None:
-        association.verifying.discard(int(packet.packet_type))
+        association.end_check(int(packet.packet_type))
         if result is not True:
             self._core.drop("signature_wrong")
             return
@@ -105,6 +107,7 @@ class Notifier:
         for notification in packet.all(Notification):
             if association.initiation is not None:
                 association.initiation.notify_type = notification.notify_type
+            react(self._core, association, notification.notify_type, now)
             self._core.events.append(
                 NotifyReceived(
                     association.local.hit,

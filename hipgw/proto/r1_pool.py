@@ -2,8 +2,9 @@
 
 A *generation* is one secret, one R1 counter value, and one signed R1 with its Diffie-Hellman key
 per identity and group (RFC 7401 sections 4.1.1, 4.1.4, appendix A).  The newest complete one is
-offered, by us and, once published, by the data path; solutions of the two latest are accepted.  The
-opaque field of a puzzle names the generation; its nonce holds the time (`puzzle_nonce`).
+offered, by us and, once published, by the data path; solutions of the two latest are accepted, and
+with K that follows the load also those of earlier ones whose puzzles have not expired.  The opaque
+field of a puzzle names the generation; its nonce holds the time (`puzzle_nonce`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from hipgw.wire import (
 
 SECRET_OCTETS: Final = 32
 ACCEPTED: Final = 2
-"""Generations whose solutions are accepted."""
+"""Generations whose solutions are accepted in any case."""
+KEPT: Final = 8
+"""Generations that are kept where they follow each other faster than their puzzles expire."""
 OPAQUE_VALUES: Final = 1 << 16
 
 
@@ -52,6 +55,8 @@ class Generation:
     is_bound_to_addresses: bool
     began: int
     """Tick of the R1 clock from which its stamps count."""
+    lifetime_s: float
+    """Of its puzzles."""
     ended: int = 0
     retired_s: float | None = None
     """When the next generation took over."""
@@ -99,7 +104,8 @@ class R1Pool:
         core.effects.append(StoreR1Counter(self._counter))
         generation = Generation(
             counter=self._counter,
-            k=config.puzzle_k,
+            k=core.puzzle_k,
+            lifetime_s=config.puzzle_lifetime_s,
             secret=core.randomness(SECRET_OCTETS),
             wanted=len(core.identities) * len(config.dh_groups),
             is_bound_to_addresses=not config.announce_locators,
@@ -167,13 +173,23 @@ class R1Pool:
             if other.counter < generation.counter and other.retired_s is None:
                 other.retired_s = now
         complete = [entry for entry in self._generations if entry.is_complete]
-        for stale in complete[:-ACCEPTED]:
-            self._generations.remove(stale)
         if generation is complete[-1]:
             self._publish(generation)
+        for number, stale in enumerate(reversed(complete)):
+            if number >= ACCEPTED and (number >= KEPT or not self._is_needed(stale, now)):
+                self._generations.remove(stale)
 
-    def withdraw_retired(self) -> None:
-        """An identity of ours was retired: the data path must not answer for it any more."""
+    def _is_needed(self, stale: Generation, now: float) -> bool:
+        """Whether its puzzles count although two later generations are there.
+
+        Where K follows the load, generations follow each other faster than puzzles expire.
+        """
+        if not self._core.config.puzzle_auto or stale.retired_s is None or self.is_spent(stale):
+            return False
+        return now <= stale.retired_s + 2 * stale.lifetime_s
+
+    def publish_again(self) -> None:
+        """An identity of ours was retired, or a limit has changed: the data path must know."""
         complete = [entry for entry in self._generations if entry.is_complete]
         if complete:
             self._publish(complete[-1])
@@ -238,11 +254,13 @@ class R1Pool:
         Raises:
             RefusedError: of an older one, or past its lifetime (section 4.1.2).
         """
-        lifetime_s = self._core.config.puzzle_lifetime_s
         for generation in self._generations:
             if generation.opaque != solution.opaque:
                 continue
-            if generation.retired_s is not None and now > generation.retired_s + 2 * lifetime_s:
+            if (
+                generation.retired_s is not None
+                and now > generation.retired_s + 2 * generation.lifetime_s
+            ):
                 break
             return generation
         raise RefusedError("puzzle_expired")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from hipgw.proto.association import Association
+from hipgw.proto.association import Association, Heartbeat
 from hipgw.proto.closing import Closer
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.states import State, Trigger
@@ -102,7 +102,8 @@ class Reachability:
     def _count(
         association: Association, outstanding: Outstanding, now: float, *, is_answered: bool
     ) -> None:
-        heartbeat = association.reach.heartbeat
+        heartbeat = association.reach.heartbeat or Heartbeat()
+        association.reach.heartbeat = heartbeat
         heartbeat.sent += outstanding.tries
         heartbeat.received += is_answered
         heartbeat.lost += outstanding.tries - is_answered

@@ -7,6 +7,7 @@ from typing import Final
 
 from hipgw.errors import WireError
 from hipgw.proto.core import Core
+from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder import Responder
@@ -39,11 +40,13 @@ class Reception:
         core: Core,
         notifier: Notifier,
         responder: Responder,
+        replier: IcmpReplier,
         handlers: Mapping[PacketType, Handler],
     ) -> None:
         self._core: Final = core
         self._notifier: Final = notifier
         self._responder: Final = responder
+        self._replier: Final = replier
         self._handlers: Final = handlers
 
     def receive(self, payload: bytes, path: Path, now: float) -> None:
@@ -53,8 +56,11 @@ class Reception:
         except RefusedError as refusal:
             _, _, sender, receiver = peek_header(payload)
             self._notifier.refuse(refusal.refused, receiver, sender, path, now)
+            if refusal.refused.notify is None:
+                self._replier.on_dropped(refusal.refused.reason, payload, path, now)
         except WireError as error:
             self._core.drop(error.reason)
+            self._replier.on_dropped(error.reason, payload, path, now, error.offset_octets)
             if error.reason == "hip_critical" and error.parameter_type is not None:
                 self._tell_critical(payload, error.parameter_type, path, now)
 

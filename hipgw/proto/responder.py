@@ -6,9 +6,7 @@ solution, proposals, ceilings; then, in a job, Diffie-Hellman, MAC, HIT, signatu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from hmac import compare_digest
 from typing import Final
@@ -16,57 +14,39 @@ from typing import Final
 from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Acceptance, Association
-from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck, Judgement
+from hipgw.proto.certificate_check import CertificateCheck, Judgement
 from hipgw.proto.certificate_offers import check_of, note_sent, offer_for
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.events import Role
+from hipgw.proto.half_open import HalfOpen, HalfOpenSlots, SlotKey
 from hipgw.proto.jobs import Proposal
 from hipgw.proto.limits import SourceLimiter
 from hipgw.proto.negotiation import group_for_i1, proposal_from_i2
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.packets import esp_info_is_fit, hip_keymat_octets
+from hipgw.proto.puzzle_load import PuzzleLoad
 from hipgw.proto.puzzle_nonce import stamp_of
 from hipgw.proto.r1_pool import Generation, R1Pool
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.proto.states import State, Trigger
-from hipgw.values import RHASH_OCTETS, Address, Direction, Hit, HitSuite, NotifyType, Path, Spi
+from hipgw.values import RHASH_OCTETS, Direction, Hit, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
     Cert,
     DhGroupList,
+    EchoRequestUnsigned,
     Encrypted,
     EspInfo,
     HipMac,
     HipPacket,
     HipSignature,
     HostId,
-    LocatorRecord,
     LocatorSet,
     PacketType,
     R1Counter,
     Solution,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HalfOpen:
-    """An I2 whose job is running: all that is held for a stranger, and only meanwhile."""
-
-    peer: Hit
-    path: Path
-    solution: Solution
-    generation: Generation
-    spi_in: Spi
-    spi_out: Spi
-    received_s: float
-    locators: tuple[LocatorRecord, ...] = ()
-    """LOCATOR_SET of the I2."""
-    is_anonymous: bool = False
-    """Whether the I2 has the A bit."""
-    check: CertificateCheck = NO_CHECK
-    """Of the certificates of the I2."""
-
 
 Accepted = Callable[[Association, CertificateCheck, Judgement | None, float], None]
 
@@ -81,9 +61,9 @@ class Responder:
         self._notifier: Final = notifier
         self.when_accepted: Final[list[Accepted]] = []
         """Who is told of an accepted I2, with what was found of its certificates."""
-        self._half_open: Final[dict[tuple[Hit, Hit, bytes], HalfOpen]] = {}
-        self._per_source: Final[Counter[Address]] = Counter()
-        self._r1_limit: Final = SourceLimiter(
+        self._slots: Final = HalfOpenSlots()
+        self.load: Final = PuzzleLoad(core, pool, lambda: len(self._slots), now)
+        self.r1_limit: Final = SourceLimiter(
             rate=config.r1_rate,
             burst=config.r1_burst,
             source_rate=config.r1_source_rate,
@@ -101,6 +81,7 @@ class Responder:
             RefusedError, WireError: no R1 for this I1.
         """
         core = self._core
+        self.load.on_i1s(1, now)
         identity = self._identity_for(packet)
         offered = packet.require(DhGroupList).groups
         association = core.find(identity.hit, packet.sender)
@@ -109,7 +90,7 @@ class Responder:
                 raise RefusedError("hit_race_lost")  # the peer answers our I1, we drop theirs
             if not association.allows(Trigger.I1_RECEIVED):
                 raise RefusedError("state_unexpected")
-        if not self._r1_limit.allows(path.peer, now):
+        if not self.r1_limit.allows(path.peer, now):
             raise RefusedError("r1_rate")
         group = group_for_i1(offered, core.config.dh_groups)
         core.transmit(self._pool.r1_for(packet.sender, identity.hit, group, path, now), path)
@@ -156,15 +137,15 @@ class Responder:
         if generation.is_used(solution):
             raise RefusedError("replayed")
         # From here on the sender has solved a puzzle and may be told what is wrong.
+        self.load.on_solved(now)
         if self._pool.is_spent(generation):
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if association is not None:
             self._check_state(association, generation, solution)
         half_open, job = self._open(packet, generation, path, now)
         key = identity.hit, packet.sender, solution.i
-        self._half_open[key] = half_open
-        self._per_source[path.peer] += 1
-        core.compute(job, partial(self._on_accepted, key, identity))
+        job_id = core.compute(job, partial(self._on_accepted, key, identity))
+        self._slots.take(key, half_open, job_id)
 
     def _open(
         self,
@@ -194,7 +175,7 @@ class Responder:
         if host_id is None and not encrypted:
             raise RefusedError("hip_missing")
         spi_out = self._peer_spi(packet.require(EspInfo), proposal)
-        self._check_room(identity.hit, packet.sender, solution, path)
+        self._make_room(identity.hit, packet.sender, solution, path, now)
         half_open = HalfOpen(
             packet.sender,
             path,
@@ -224,6 +205,7 @@ class Responder:
             exchange_locators(core, path, half_open.spi_in),
             half_open.check,
             offer_for(core, PacketType.R2, identity.hit),
+            tuple(request.data for request in packet.all(EchoRequestUnsigned)),
         )
 
     def solved_generation(
@@ -287,16 +269,44 @@ class Responder:
             raise RefusedError("hip_malformed")
         return Spi(esp_info.new_spi)
 
-    def _check_room(self, local: Hit, peer: Hit, solution: Solution, path: Path) -> None:
-        core, config = self._core, self._core.config
-        if (local, peer, solution.i) in self._half_open:
-            raise RefusedError("replayed")  # the same I2 is being looked at
-        if (
-            len(self._half_open) >= config.half_open_most
-            or self._per_source[path.peer] >= config.half_open_per_source
-            or (core.find(local, peer) is None and not core.has_room())
+    def _make_room(self, local: Hit, peer: Hit, solution: Solution, path: Path, now: float) -> None:
+        core, config, slots = self._core, self._core.config, self._slots
+        if (local, peer, solution.i) in slots:
+            # The same I2 is being looked at: its sender need not repeat it (section 5.2.19).
+            raise RefusedError("replayed", NotifyType.I2_ACKNOWLEDGEMENT)
+        if slots.of_source(path.peer) >= config.half_open_per_source or not (
+            core.find(local, peer) is not None or core.has_room() or self._one_gives_way(now)
         ):
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
+        if len(slots) >= config.half_open_most:
+            key = slots.who_gives_way(path.peer)
+            if key is None:
+                raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
+            self._evict(key, now)
+
+    def _evict(self, key: SlotKey, now: float) -> None:
+        """Give up an I2 whose source holds more than its share of the slots."""
+        half_open, job_id = self._slots.free(key)
+        self._core.abandon(job_id)
+        self._core.sas.release_spi(half_open.spi_in)
+        self._core.note("half_open_evicted")
+        refused = Refused("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
+        self._notifier.refuse(refused, key[0], half_open.peer, half_open.path, now)
+
+    def _one_gives_way(self, now: float) -> bool:
+        """Forget one association that is not proven; False when there is none to forget."""
+        core = self._core
+        while True:
+            association = core.unproven.oldest_of_fullest(now, core.config.unproven_least_s)
+            if association is None:
+                return False
+            if association.allows(Trigger.GIVE_WAY):
+                break
+            core.unproven.forget(association)
+        core.note("unproven_evicted")
+        core.closed(association, "evicted")
+        core.end(association, Trigger.GIVE_WAY, now)
+        return True
 
     def _on_accepted(
         self,
@@ -306,11 +316,8 @@ class Responder:
         now: float,
     ) -> None:
         """Take the verdict of the job; states may have moved since it began."""
-        half_open = self._half_open.pop(key)
-        self._per_source[half_open.path.peer] -= 1
-        if not self._per_source[half_open.path.peer]:
-            del self._per_source[half_open.path.peer]
-        refused = self._late_refusal(identity, half_open, result)
+        half_open, _ = self._slots.free(key)
+        refused = self._late_refusal(identity, half_open, result, now)
         if isinstance(result, AcceptedI2) and refused is None:
             self._accept(identity, half_open, result, now)
             return
@@ -320,7 +327,7 @@ class Responder:
         )
 
     def _late_refusal(
-        self, identity: PrivateHostIdentity, half_open: HalfOpen, result: object
+        self, identity: PrivateHostIdentity, half_open: HalfOpen, result: object, now: float
     ) -> Refused | None:
         if isinstance(result, Refused):
             return result
@@ -332,7 +339,8 @@ class Responder:
             return Refused("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         association = self._core.find(identity.hit, half_open.peer)
         if association is None:
-            return None if self._core.has_room() else Refused("busy")
+            has_room = self._core.has_room() or self._one_gives_way(now)
+            return None if has_room else Refused("busy")
         try:
             self._check_state(association, half_open.generation, half_open.solution)
         except RefusedError as refusal:
@@ -381,6 +389,9 @@ class Responder:
                 core.sas.remove(association, direction, spi)
         core.cancel_timers(association)
         core.arm(association, TimerKind.LIFE, now, core.config.exchange_complete_s)
+        if len(core.unproven) >= core.config.unproven_most:
+            self._one_gives_way(now)
+        core.unproven.add(association, now)
         note_sent(core, association, accepted.r2, now)
         for tell in self.when_accepted:
             tell(association, half_open.check, accepted.judgement, now)

@@ -21,7 +21,12 @@ from hipgw.proto.jobs import (
     derive_keying,
     identity_from_host_id,
 )
-from hipgw.proto.packets import build_packet, build_r2, with_signature_2
+from hipgw.proto.packets import (
+    build_packet,
+    build_r2,
+    with_signature_2,
+    with_unsigned_echoes,
+)
 from hipgw.proto.refusals import Refused
 from hipgw.values import (
     NULL_HIT,
@@ -110,6 +115,8 @@ class AcceptI2:
     """Of the Initiator's certificates."""
     offer: Offer = NO_OFFER
     """Our own, for the R2."""
+    echoes_unsigned: tuple[bytes, ...] = ()
+    """What middleboxes want to see again in the R2 (section 5.2.21)."""
 
     def run(self) -> AcceptedI2 | Refused:
         """DH, KEYMAT, MAC, decrypt, HIT, signature, R2."""
@@ -151,6 +158,7 @@ class AcceptI2:
             host_id_tlv=self.host_id_tlv,
             others=(*self.locators, *shown),
         )
+        r2 = with_unsigned_echoes(r2, self.echoes_unsigned)
         return AcceptedI2(r2, keying, identity, host_id, judgement)
 
     def _host_id(self, key: bytes) -> HostId | None:

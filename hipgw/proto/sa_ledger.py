@@ -102,7 +102,7 @@ class SaLedger:
         """Remove one SA, by value: it need not be the present one."""
         if direction is Direction.IN:
             self._owners.pop(spi, None)
-        association.esp.octets.pop((direction, spi), None)
+        association.esp.forget(direction, spi)
         self._add_effect(RemoveSa(direction, spi, association.local.hit, association.peer))
 
     def detach(self, association: Association) -> list[tuple[Direction, Spi]]:

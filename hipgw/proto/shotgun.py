@@ -23,27 +23,28 @@ class Shotgun:
         self, association: Association, octets: bytes, paths: Sequence[Path], now: float
     ) -> None:
         """Send on the first path at once, on the others `shotgun_pace_s` apart."""
-        core, shots = self._core, association.reach.shots
+        core, reach = self._core, association.reach
         if not paths:
             return
         core.transmit(octets, paths[0])
-        was_idle = not shots
-        shots.extend((octets, path) for path in paths[1:])
-        del shots[:-SHOTS_MOST]
-        if was_idle and shots:
+        was_idle = not reach.shots
+        shots = (*reach.shots, *((octets, path) for path in paths[1:]))
+        reach.shots = shots[-SHOTS_MOST:]
+        if was_idle and reach.shots:
             core.arm(association, TimerKind.PACE, now, core.config.shotgun_pace_s)
 
     def on_pace(self, association: Association, now: float) -> None:
         """Send the next copy."""
-        core, shots = self._core, association.reach.shots
-        if not shots:
+        core, reach = self._core, association.reach
+        if not reach.shots:
             return
-        octets, path = shots.pop(0)
+        (octets, path), *left = reach.shots
+        reach.shots = tuple(left)
         core.transmit(octets, path)
-        if shots:
+        if left:
             core.arm(association, TimerKind.PACE, now, core.config.shotgun_pace_s)
 
     def hold_fire(self, association: Association, octets: bytes) -> None:
         """Send no more copies of this packet."""
-        shots = association.reach.shots
-        shots[:] = [shot for shot in shots if shot[0] is not octets]
+        reach = association.reach
+        reach.shots = tuple(shot for shot in reach.shots if shot[0] is not octets)

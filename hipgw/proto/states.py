@@ -49,6 +49,7 @@ class Trigger(Enum):
     RETRY = "retransmission timer, tries left"
     RETRIES_OVER = "retransmission timer, no tries left"
     EXCHANGE_COMPLETE = "Exchange-Complete timer"
+    GIVE_WAY = "not proven, and its room is needed"
     HOLD_OVER = "CLOSED or E-FAILED has lasted long enough"
 
 
@@ -87,6 +88,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.R2_SENT, Trigger.NOTIFY_VALID): State.R2_SENT,
     (State.R2_SENT, Trigger.CLOSE_REQUESTED): State.CLOSING,  # ours: the keys are there
     (State.R2_SENT, Trigger.CERTIFICATE_REFUSED): State.CLOSING,  # ours: by policy (RFC 8002)
+    (State.R2_SENT, Trigger.GIVE_WAY): State.UNASSOCIATED,  # ours: strangers must stay cheap
     # Table 6: ESTABLISHED
     (State.ESTABLISHED, Trigger.I1_RECEIVED): State.ESTABLISHED,
     (State.ESTABLISHED, Trigger.I2_VALID): State.R2_SENT,
@@ -98,6 +100,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.ESTABLISHED, Trigger.UPDATE_UNANSWERED): State.CLOSING,
     (State.ESTABLISHED, Trigger.CLOSE_REQUESTED): State.CLOSING,  # ours: as IDLE, by hand
     (State.ESTABLISHED, Trigger.CERTIFICATE_REFUSED): State.CLOSING,  # ours: by policy (RFC 8002)
+    # ours: as in R2-SENT, when the Exchange-Complete timer alone has led here
+    (State.ESTABLISHED, Trigger.GIVE_WAY): State.UNASSOCIATED,
     # Table 7: CLOSING
     (State.CLOSING, Trigger.DATA_TO_SEND): State.I1_SENT,
     (State.CLOSING, Trigger.I1_RECEIVED): State.CLOSING,

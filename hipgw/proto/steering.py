@@ -35,8 +35,9 @@ class Steering:
         """
         core, reach = self._core, association.reach
         ours = core.local_addresses
-        if ours is None or any(one.address == path.local for one in ours):
-            reach.proven.add(path.local)
+        is_ours = ours is None or any(one.address == path.local for one in ours)
+        if is_ours and path.local not in reach.proven:
+            reach.proven |= {path.local}
         reach.failed.pop(path, None)
         table = table_of(core, association)
         if is_new and path.encapsulation is Encapsulation.UDP is association.path.encapsulation:

@@ -37,6 +37,16 @@ class Switching:
         factor = 1.0 - share if association.role is Role.INITIATOR else 1.0 + share
         core.arm(association, TimerKind.REKEY, now, config.rekey_s * factor)
 
+    def arm_from(self, association: Association, now: float) -> None:
+        """The time between rekeys has changed: count it from when the present keys began."""
+        core, config = self._core, self._core.config
+        began_s = association.esp.rekeyed_s or association.established_s or now
+        if config.rekey_s:
+            due_s = max(began_s + config.rekey_s, now)
+            core.timers.set((association, TimerKind.REKEY), due_s)
+        else:
+            core.cancel_timers(association, (TimerKind.REKEY,))
+
     def on_data(self, association: Association, spi: Spi, now: float) -> None:
         """Valid ESP arrived on one of our SPIs."""
         esp = association.esp

@@ -17,7 +17,7 @@ class TimerHeap(Generic[Key]):
     """
 
     def __init__(self) -> None:
-        self._live: dict[Key, tuple[float, int]] = {}
+        self._live: dict[Key, tuple[float, int, Key]] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._serial = 0
 
@@ -30,10 +30,11 @@ class TimerHeap(Generic[Key]):
     def set(self, key: Key, deadline_s: float) -> None:
         """Set or move the deadline of `key`."""
         self._serial += 1
-        self._live[key] = (deadline_s, self._serial)
-        heapq.heappush(self._heap, (deadline_s, self._serial, key))
+        entry = deadline_s, self._serial, key
+        self._live[key] = entry
+        heapq.heappush(self._heap, entry)
         if len(self._heap) > 64 and len(self._heap) > 2 * len(self._live):
-            self._heap = [(at, serial, key) for key, (at, serial) in self._live.items()]
+            self._heap = list(self._live.values())
             heapq.heapify(self._heap)
 
     def cancel(self, key: Key) -> None:
@@ -43,9 +44,9 @@ class TimerHeap(Generic[Key]):
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None."""
         while self._heap:
-            at, serial, key = self._heap[0]
-            if self._live.get(key) == (at, serial):
-                return at
+            entry = self._heap[0]
+            if self._live.get(entry[2]) is entry:
+                return entry[0]
             heapq.heappop(self._heap)
         return None
 

@@ -16,7 +16,7 @@ from hipgw.proto.association import Association
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.jobs import Keying, SignPacket
 from hipgw.proto.locators import PeerLocator
-from hipgw.proto.packets import build_packet, with_mac
+from hipgw.proto.packets import build_packet, with_mac, with_unsigned_echoes
 from hipgw.proto.pairs import all_paths, rendezvous_paths
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State
@@ -156,6 +156,8 @@ class UpdateSender:
             for reply in replies:
                 self.acknowledge(association, reply)
             return
+        unsigned = (echo for reply in replies for echo in reply.unsigned)
+        result = with_unsigned_echoes(result, unsigned)
         outstanding.octets = result
         outstanding.sent_s = now
         outstanding.delay_s = self._first_delay_s(association)
@@ -308,11 +310,12 @@ class UpdateSender:
         if association.updates is not updates:
             return
         if not isinstance(result, bytes):
-            updates.window.pending.discard(reply.update_id)
+            updates.window.give_up(reply.update_id)
             self._core.drop("hip_long")
             return
-        updates.window.answered(reply.update_id, Answer(result))
-        self._core.transmit(result, reply.path)
+        octets = with_unsigned_echoes(result, reply.unsigned)
+        updates.window.answered(reply.update_id, Answer(octets))
+        self._core.transmit(octets, reply.path)
 
 
 def _acknowledging(replies: Sequence[Reply]) -> list[Parameter]:

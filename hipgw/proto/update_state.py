@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -41,15 +40,15 @@ class Answer:
 class ReceiveWindow:
     """SEQs of the peer: each is worked on once, in whatever order they arrive (section 6.12.1)."""
 
-    __slots__ = ("_answers", "_last", "_seen", "_span", "pending")
+    __slots__ = ("_answers", "_last", "_pending", "_seen", "_span")
 
     def __init__(self) -> None:
         self._last = UPDATE_ID_MODULUS - 1  # the first Update ID is 0 (section 5.3.5)
         self._seen = 0
         self._span = 0  # how many Update IDs up to the last one there have been, at most WINDOW
-        self._answers: OrderedDict[int, Answer] = OrderedDict()
-        self.pending: set[int] = set()
-        """SEQs whose answer is being made."""
+        self._answers: dict[int, Answer] | None = None
+        self._pending: set[int] | None = None
+        """SEQs whose answer is being made; None for none, which costs an idle peer nothing."""
 
     def standing(self, update_id: int) -> Standing:
         """Judge a SEQ, modulo 2^32."""
@@ -70,18 +69,32 @@ class ReceiveWindow:
             self._seen = (self._seen << ahead | 1) & _MASK
         else:
             self._seen |= 1 << (-ahead % UPDATE_ID_MODULUS)
-        self.pending.add(update_id)
+        if self._pending is None:
+            self._pending = set()
+        self._pending.add(update_id)
+
+    def is_pending(self, update_id: int) -> bool:
+        """Whether the answer to a SEQ is being made."""
+        return self._pending is not None and update_id in self._pending
+
+    def give_up(self, update_id: int) -> None:
+        """No answer to a SEQ is being made any more."""
+        if self._pending is not None:
+            self._pending.discard(update_id)
+            self._pending = self._pending or None
 
     def answered(self, update_id: int, answer: Answer) -> None:
         """Keep the answer to a SEQ; the last few are kept."""
-        self.pending.discard(update_id)
+        self.give_up(update_id)
+        if self._answers is None:
+            self._answers = {}
         self._answers[update_id] = answer
         while len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
+            del self._answers[next(iter(self._answers))]
 
     def answer_to(self, update_id: int) -> Answer | None:
         """What was answered to a KNOWN SEQ, if it is still kept."""
-        return self._answers.get(update_id)
+        return None if self._answers is None else self._answers.get(update_id)
 
 
 def is_later(update_id: int, than: int) -> bool:
@@ -98,6 +111,8 @@ class Reply:
     """Where it came from, which is where the ACK goes."""
     echo: bytes | None = None
     """ECHO_REQUEST_SIGNED that it held."""
+    unsigned: tuple[bytes, ...] = ()
+    """ECHO_REQUEST_UNSIGNEDs, which middleboxes add (RFC 7401 section 5.2.21)."""
 
 
 class Purpose(Enum):

@@ -30,6 +30,7 @@ from hipgw.values import NotifyType, Path
 from hipgw.wire import (
     Ack,
     EchoRequestSigned,
+    EchoRequestUnsigned,
     EchoResponseSigned,
     EspInfo,
     HipPacket,
@@ -115,7 +116,7 @@ class Updater:
             if not updates.bucket.take(now):
                 raise RefusedError("update_rate")
             return
-        if standing is Standing.KNOWN and update_id not in updates.window.pending:
+        if standing is Standing.KNOWN and not updates.window.is_pending(update_id):
             self._answer_again(association, update_id, path, now)
         raise RefusedError("replayed")
 
@@ -177,7 +178,8 @@ class Updater:
             self._mobility.settle(association, now)
             return
         echo = packet.get(EchoRequestSigned)
-        reply = Reply(sequence.update_id, path, None if echo is None else echo.data)
+        unsigned = tuple(request.data for request in packet.all(EchoRequestUnsigned))
+        reply = Reply(sequence.update_id, path, None if echo is None else echo.data, unsigned)
         self._act(packet, reply, association, now)
 
     def _take_acks(

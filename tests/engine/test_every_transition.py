@@ -347,7 +347,18 @@ def certificates_are_missing() -> None:
         asking.settle()
 
 
+def strangers_give_way() -> None:
+    """Room is needed in R2-SENT, and again when the Exchange-Complete timer has run out."""
+    config = replace(FAST, associations_most=1)
+    network = Network()
+    other = network.node(config=config)
+    for wait_s in (5.0, 50.0, 1.0):
+        network.node(config=FAST).want(other)
+        network.run(wait_s)
+
+
 SCENARIOS: tuple[Scenario, ...] = (
+    strangers_give_way,
     whole_exchange_ended_by_data,
     i2_crosses_i2,
     i2_reaches_who_has_just_called,

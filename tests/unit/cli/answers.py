@@ -131,6 +131,16 @@ STATUS: dict[str, Any] = {
     "listening": {"udp_port": 10500, "raw": True},
     "certificates": {"own": [], "send_in": ["r2", "update"], "anchors": 1, "lists": 1},
     "strangers": {"i1_received": 1207, "r1_sent": 1200},
+    "associations": {"total": 1, "by_state": {"ESTABLISHED": 1}},
+    "hip": {
+        "puzzle": "auto",
+        "puzzle_k": 12,
+        "heartbeat_s": 10.0,
+        "announce_locators": False,
+        "shotgun": True,
+        "changed_by_hand": ["hip.shotgun"],
+    },
+    "peers_total": 2,
     "peers": [PEER, QUIET_PEER],
     "health": [
         {"problem": "no address known for 1 peer", "remedy": "add it to /etc/hip/hosts"},

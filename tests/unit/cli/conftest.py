@@ -32,6 +32,10 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "status": answers.STATUS,
             "peers": {"peers": answers.STATUS["peers"]},
             "sas": answers.SAS,
+            "reload": {
+                "taken": ["hip.heartbeat_s", "peer"],
+                "restart_needed": ["network.udp_port"],
+            },
             "drops": answers.DROPS,
             "connect": connect,
             "close": close,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,9 @@ interface: hip0
   listening: udp port 10500, protocols 139 (HIP) and 50 (ESP)
   mtu: 1400 octets
   strangers: 1207 I1s received, 1200 R1s sent
+  associations: 1 ESTABLISHED
+  settings: puzzle K 12 (auto), heartbeat 10 s, locators off, shotgun on, \
+changed by hand: hip.shotgun
 
 peer: gw2
   hit: 2001:22:4c12:9ae1:77b0:5d2f:8e61:3fa1
@@ -109,6 +113,7 @@ CLOSE_ALL = f"closed 2 associations\n{answers.PEER_HIT}\n{answers.QUIET_HIT}\n"
         (["pins", "list"], PINS),
         (["pins", "remove", "all"], f"removed 1 pin\n192.0.2.2 {answers.PEER_HIT}\n"),
         (["close", "--all"], CLOSE_ALL),
+        (["reload"], "reloaded: hip.heartbeat_s, peer\nneeds a restart: network.udp_port\n"),
         (["close", "gw2"], f"closed 1 association\n{answers.PEER_HIT}\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -137,6 +142,30 @@ def test_json_is_the_answer_of_the_daemon(
     assert json.loads(ask(*command, "--json").stdout) == document
 
 
+def test_what_status_leaves_out_is_said(ask: Invoke, server: MemoryControlServer) -> None:
+    server.answers["status"] = {**answers.STATUS, "peers_total": 99_952}
+    last = "99950 more peers: see `hipgw status --all` or `hipgw peers`\n"
+    assert last in ask("status").stdout
+
+
+def test_status_of_all_asks_for_one_share_after_the_other(
+    ask: Invoke, server: MemoryControlServer
+) -> None:
+    everyone = [{**answers.PEER, "name": f"gw{number}"} for number in range(2500)]
+
+    def peers(params: dict[str, Any]) -> dict[str, Any]:
+        first = params["first"]
+        return {"peers": everyone[first : first + params["most"]], "total": len(everyone)}
+
+    server.answers["peers"] = peers
+    server.answers["status"] = {**answers.STATUS, "peers": [], "peers_total": 2500}
+    said = ask("status", "--all").stdout
+    assert said.count("peer: gw") == 2500
+    assert "more peer" not in said
+    asked = [each["params"] for each in server.requests if each["method"] == "peers"]
+    assert [each["first"] for each in asked] == [0, 1000, 2000]
+
+
 def test_drops_hides_zeros_unless_told(ask: Invoke) -> None:
     assert "hip_short" not in ask("drops", "--json").stdout
     assert "hip_short" in ask("drops", "--all").stdout
@@ -161,6 +190,9 @@ def test_status_of_a_lonely_host(ask: Invoke, server: MemoryControlServer) -> No
     server.answers["status"] = {
         **answers.STATUS,
         "peers": [],
+        "peers_total": 0,
+        "associations": {"total": 0, "by_state": {}},
+        "hip": None,
         "health": [],
         "listening": {"udp_port": None, "raw": False},
         "strangers": {"i1_received": 0, "r1_sent": 0},

@@ -87,6 +87,10 @@ QUIET = (
         (f"rst peer_hit {PEER_HIT}", SENT),
         (f"rst {PEER_HIT}", SENT),
         ("get puzzle all", "Puzzle difficulty is: 10\n"),
+        ("new puzzle all", "New puzzle difficulty effective immediately\n"),
+        ("heartbeat 10", SENT),
+        ("shotgun on", SENT),
+        ("locator off", SENT),
         ("locator get", "192.0.2.1\n2001:db8::1\n"),
         ("manual-update", SENT),
         (f"manual-update {PEER_HIT}", SENT),
@@ -147,6 +151,9 @@ def test_words_of_hipl(run: Hipconf, form: str, line: str, text: str) -> None:
         ("set opp advanced", "opportunistic_set", {"answer": True, "initiate": True}),
         ("set opp none", "opportunistic_set", {"answer": False, "initiate": False}),
         ("opportunistic initiate", "opportunistic_set", {"answer": False, "initiate": True}),
+        ("daemon locator on", "set", {"announce_locators": True}),
+        ("daemon shotgun off", "set", {"shotgun": False}),
+        ("daemon heartbeat 0", "set", {"heartbeat_s": 0}),
     ],
 )
 def test_requests(
@@ -154,6 +161,24 @@ def test_requests(
 ) -> None:
     run(line)
     assert server.requests == [{"id": 1, "method": method, "params": params}]
+
+
+@pytest.mark.parametrize(
+    ("line", "params"),
+    [
+        ("daemon inc puzzle all", {"puzzle": "fixed", "puzzle_k": 11}),
+        ("dec puzzle all", {"puzzle": "fixed", "puzzle_k": 9}),
+        ("set puzzle all 14", {"puzzle": "fixed", "puzzle_k": 14}),
+        ("set puzzle all auto", {"puzzle": "auto"}),
+    ],
+)
+def test_puzzle_words(
+    run: Hipconf, server: MemoryControlServer, line: str, params: dict[str, object]
+) -> None:
+    code, said, complaint = run(line)
+    assert {"id": 1, "method": "set", "params": params} in server.requests
+    said_by_hipl = "Puzzle difficulty is: 10\nNew puzzle difficulty effective immediately\n"
+    assert (code, said, complaint) == (0, said_by_hipl, "")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +197,15 @@ def test_requests(
         ("rst peer_hit", "Not enough arguments given for the action 'rst'"),
         ("get ha all all", "Too many arguments given for the action 'get': get ha <hit> | all"),
         ("rst all all", "Too many arguments given for the action 'rst': 'all'"),
-        ("get puzzle some", 'Invalid argument "some". Use "all".'),
         (
-            "locator on",
-            "not offered yet in hipgw: locator on (set [hip] announce_locators in hipgw.toml)",
+            "get puzzle some",
+            'Invalid argument "some". Use "all": hipgw has one difficulty for all peers.',
         ),
+        ("set puzzle all 29", "Puzzle difficulty 29 is out of range: 0 to 28"),
+        ("set puzzle all hard", "Invalid argument 'hard': a number of bits or auto"),
+        ("locator maybe", "Invalid argument 'maybe'. Use on or off."),
+        ("shotgun 1", "Invalid argument '1'. Use on or off."),
+        ("heartbeat often", "Invalid argument 'often': seconds are a whole number"),
         ("get hi first", 'Invalid argument "first". Use "default" or "all".'),
         ("get ha gw2", "'gw2' is not a valid HIT."),
         (

@@ -77,6 +77,13 @@ class RecordingBackend:
         self.packets = 0
 
     def install(self, sa: SecurityAssociation) -> None:
+        if sa.direction is Direction.OUT:
+            pair = sa.local_hit, sa.peer_hit
+            self.sas = {
+                key: other
+                for key, other in self.sas.items()
+                if key[0] is Direction.IN or (other.local_hit, other.peer_hit) != pair
+            }
         self.sas[sa.direction, sa.spi] = sa
 
     def remove(self, direction: Direction, spi: Spi, **hits: Hit) -> bool:
@@ -88,7 +95,18 @@ class RecordingBackend:
         self.limits.append((spi, octets))
         return (Direction.OUT, spi) in self.sas
 
-    def statistics(self) -> list[SaStatistics]:
+    def statistics_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> SaStatistics | None:
+        wanted = direction, spi, local_hit, peer_hit
+        for entry in self.statistics():
+            if (entry.direction, entry.spi, entry.local_hit, entry.peer_hit) == wanted:
+                return entry
+        return None
+
+    def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
+        if used_since_s and not self.packets:
+            return []
         return [
             SaStatistics(
                 sa.direction,

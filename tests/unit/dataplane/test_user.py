@@ -74,6 +74,18 @@ def test_installed_sas_have_statistics_until_removed(backend: UserBackend) -> No
     assert backend.statistics() == []
 
 
+def test_one_row_is_the_same_as_among_all(backend: UserBackend) -> None:
+    backend.install(IN)
+    backend.install(OUT)
+    rows = {row.direction: row for row in backend.statistics()}
+    for sa in (IN, OUT):
+        assert backend.statistics_of(sa.direction, sa.spi, LOCAL, PEER) == rows[sa.direction]
+        assert backend.statistics_of(sa.direction, Spi(sa.spi + 1), LOCAL, PEER) is None
+    assert backend.statistics_of(Direction.OUT, OUT.spi, LOCAL, OTHER) is None
+    assert backend.statistics(1e-9) == [], "neither has carried anything"
+    assert len(backend.statistics(-1.0)) == 2
+
+
 def test_the_hits_tell_outbound_sas_of_equal_spi_apart(backend: UserBackend) -> None:
     backend.install(OUT)
     backend.install(dataclasses.replace(OUT, peer_hit=OTHER, peer_lsi=None))

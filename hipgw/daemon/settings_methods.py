@@ -1,0 +1,84 @@
+"""What can be asked of the daemon about its configuration while it runs.
+
+    reload*: -> {"taken": [keys that hold now], "restart_needed": [keys that hold after a restart]}
+    set*: any of heartbeat_s, shotgun, announce_locators, puzzle, puzzle_k -> {"set": {...}}
+    puzzle: -> {"k": of the newest R1s, "mode", "least", "ceiling"}
+    new_puzzle*: -> as puzzle; begins a new generation of R1s
+
+What `set` changes holds until the next reload or restart.  Those marked * change something: root
+only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hipgw.daemon.control import Access, Method
+from hipgw.daemon.control_protocol import RefusedError, take_params
+from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.reloading import Reloader
+from hipgw.errors import ConfigError
+
+SETTABLE: Final[Mapping[str, type]] = {
+    "heartbeat_s": float,
+    "shotgun": bool,
+    "announce_locators": bool,
+    "puzzle": str,
+    "puzzle_k": int,
+}
+
+Params = Mapping[str, Any]
+
+
+class SettingsMethods:
+    """The methods, bound to a running gateway."""
+
+    def __init__(self, gateway: Gateway, reloader: Reloader) -> None:
+        self._gateway = gateway
+        self._reloader = reloader
+
+    def table(self) -> dict[str, Method]:
+        """Method name -> what answers it."""
+        return {
+            "reload": Method(self._reload, Access.CHANGE),
+            "set": Method(self._set, Access.CHANGE),
+            "puzzle": Method(self._puzzle),
+            "new_puzzle": Method(self._new_puzzle, Access.CHANGE),
+        }
+
+    async def _reload(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        try:
+            reloaded = self._reloader.reload()
+        except ConfigError as error:
+            raise RefusedError(
+                "failed", f"configuration not taken: {error}", "the earlier one goes on"
+            ) from error
+        return {"taken": list(reloaded.taken), "restart_needed": list(reloaded.restart_needed)}
+
+    async def _set(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, **SETTABLE)
+        if not given:
+            raise RefusedError("bad_params", "nothing to set", f"known: {', '.join(SETTABLE)}")
+        try:
+            self._reloader.set_hip(**given)
+        except ConfigError as error:
+            raise RefusedError("bad_params", str(error), "see hipgw.toml(5)") from error
+        hip = self._gateway.config.hip
+        return {"set": {name: getattr(hip, name) for name in given}}
+
+    async def _puzzle(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        hip = self._gateway.config.hip
+        return {
+            "k": self._gateway.engine.endpoint.puzzle_k,
+            "mode": hip.puzzle,
+            "least": hip.puzzle_k,
+            "ceiling": hip.puzzle_k_ceiling if hip.puzzle == "auto" else hip.puzzle_k,
+        }
+
+    async def _new_puzzle(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        self._gateway.engine.step(self._gateway.engine.endpoint.new_puzzles)
+        return await self._puzzle({})

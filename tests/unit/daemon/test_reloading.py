@@ -1,0 +1,159 @@
+"""Reload and changes by hand: what holds at once, what waits for a restart, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hipgw.daemon.config import Config, HipOptions
+from hipgw.daemon.control_methods import ControlMethods
+from hipgw.daemon.control_protocol import RefusedError
+from hipgw.daemon.engine_config import associations_most, endpoint_config
+from hipgw.proto import State
+from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
+
+
+def tell(directory: Path, story: Any) -> None:
+    async def run() -> None:
+        a, b = await gateway_pair(directory)
+        methods = ControlMethods(a.gateway, directory / "hipgw.toml").table()
+
+        async def ask(method: str, **params: object) -> dict[str, Any]:
+            return await methods[method].call(params)
+
+        try:
+            await story(ask, a, b)
+        finally:
+            a.engine.close()
+            b.engine.close()
+
+    asyncio.run(run())
+
+
+def write(directory: Path, text: str) -> None:
+    (directory / "hipgw.toml").write_text(text)
+
+
+def test_a_reload_says_what_holds_and_what_waits(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask("connect", target="b")
+        write(tmp_path, "[hip]\nheartbeat_s = 7\npuzzle_k = 3\n[network]\nudp_port = 10501\n")
+        said = await ask("reload")
+        assert said == {
+            "taken": ["hip.puzzle_k", "hip.heartbeat_s"],
+            "restart_needed": ["network.udp_port"],
+        }
+        assert a.engine.endpoint.config.heartbeat_s == 7.0
+        assert a.gateway.config.network.udp_port == 10500
+        again = await ask("reload")
+        assert again == {"taken": [], "restart_needed": ["network.udp_port"]}
+        status = await ask("status")
+        assert (status["hip"]["heartbeat_s"], status["hip"]["puzzle_k"]) == (7.0, 3)
+        assert status["associations"] == {"total": 1, "by_state": {"ESTABLISHED": 1}}
+        assert [view.state for view in a.engine.endpoint.associations()] == [State.ESTABLISHED]
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_a_file_with_a_mistake_changes_nothing(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        for text in ("[hip]\nheartbeat_s = 7\nnonsense = 1\n", "[hip\n"):
+            write(tmp_path, text)
+            with pytest.raises(RefusedError, match="configuration not taken"):
+                await ask("reload")
+        assert a.engine.endpoint.config.heartbeat_s == 0.0
+
+    tell(tmp_path, story)
+
+
+def test_changes_by_hand_act_at_once_and_end_with_a_reload(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        write(tmp_path, "")
+        said = await ask("set", heartbeat_s=5, shotgun=True, announce_locators=True)
+        assert said == {"set": {"heartbeat_s": 5.0, "shotgun": True, "announce_locators": True}}
+        config = a.engine.endpoint.config
+        assert (config.heartbeat_s, config.shotgun, config.announce_locators) == (5.0, True, True)
+        assert a.gateway.paths.all_pairs
+        assert (await ask("status"))["hip"]["changed_by_hand"] == [
+            "hip.announce_locators",
+            "hip.heartbeat_s",
+            "hip.shotgun",
+        ]
+        said = await ask("reload")
+        assert set(said["taken"]) == {"hip.announce_locators", "hip.heartbeat_s", "hip.shotgun"}
+        assert (await ask("status"))["hip"]["changed_by_hand"] == []
+        assert not a.gateway.paths.all_pairs
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_the_puzzle_by_hand(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        assert (await ask("puzzle"))["mode"] == "auto"
+        await ask("set", puzzle="fixed", puzzle_k=9)
+        assert await ask("puzzle") == {"k": 9, "mode": "fixed", "least": 9, "ceiling": 9}
+        before = a.counter
+        assert (await ask("new_puzzle"))["k"] == 9
+        assert a.counter == before + 1
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"heartbeat_s": -1},
+        {"heartbeat_s": "often"},
+        {"puzzle": "hard"},
+        {"puzzle_k": 29},
+        {"esp_suites": ["aes-128-gcm-16"]},
+        {"udp_port": 1},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_set_is_refused(tmp_path: Path, params: dict[str, object]) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError) as caught:
+            await ask("set", **params)
+        assert caught.value.code == "bad_params"
+        assert a.gateway.config == Config()
+
+    tell(tmp_path, story)
+
+
+def test_lists_come_in_shares(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        await ask("connect", target="b")
+        for method, total in (("peers", 1), ("associations", 1), ("sas", 2)):
+            whole = await ask(method)
+            assert (len(whole[method]), whole["total"]) == (total, total)
+            assert (await ask(method, most=0))[method] == []
+            last = await ask(method, first=total - 1, most=5)
+            assert [row.get("spi") for row in last[method]] == [whole[method][-1].get("spi")]
+            assert (await ask(method, first=total))[method] == []
+            with pytest.raises(RefusedError):
+                await ask(method, first=-1)
+        status = await ask("status", most=0)
+        assert (status["peers"], status["peers_total"]) == ([], 1)
+
+    tell(tmp_path, story)
+
+
+def test_memory_is_a_ceiling_too() -> None:
+    assert associations_most(HipOptions()) == 100_000
+    assert associations_most(HipOptions(associations_memory_octets=8_192_000)) == 1000
+    assert associations_most(HipOptions(associations_memory_octets=1)) == 1
+    few = HipOptions(associations_limit=10, associations_memory_octets=1 << 40)
+    assert associations_most(few) == 10
+
+
+def test_the_ceiling_of_k_is_never_below_its_floor() -> None:
+    config = Config(hip=HipOptions(puzzle_k=20, puzzle_k_ceiling=10))
+    assert endpoint_config(config, 0).puzzle_k_ceiling == 20
