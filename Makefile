@@ -12,7 +12,7 @@ DEBIAN := gcc libc6-dev python3-dev python3-venv libssl3 libnetfilter-queue-dev 
 ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
 DEBIAN += libipsec-mb1
 endif
-DEBIAN_BENCH := wireguard-go wireguard-tools
+DEBIAN_BENCH := wireguard-go wireguard-tools ethtool
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
@@ -47,7 +47,8 @@ fuzz: setup
 
 bench: setup $(STAMPS)/debian-bench
 	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.handover \
-		&& $(BIN)/python -m bench.bex && $(BIN)/python -m bench.flood
+		&& $(BIN)/python -m bench.bex && $(BIN)/python -m bench.flood \
+		&& $(BIN)/python -m bench.nfqueue
 
 dist: setup
 	@$(BIN)/python -m build --outdir dist .

@@ -1,7 +1,7 @@
-"""The outbound worker: TUN device to sockets.
+"""The outbound worker: TUN device, or netfilter queues, to sockets.
 
 A round: wait; take what the control plane injected, then what the TUN device holds, up to one
-batch; run it through the nodes
+batch; then what a netfilter queue holds, up to another one; run each through the nodes
     segment -> classify -> beet_strip -> note_flow -> esp_seal -> send
 and punt what has no SA.  All packets stay in their slots of the arena, which is the worker's own;
 headers are taken off and put on in the headroom and tailroom.  A packet ends sent, punted or
@@ -23,6 +23,7 @@ from hipgw._fastpath.classify cimport classify_outbound_batch
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, HEADROOM_OCTETS, PUNT, PacketDesc
 from hipgw._fastpath.esp cimport esp_seal_batch
 from hipgw._fastpath.flows cimport PROTOCOL_TCP, PROTOCOL_UDP, note_flow
+from hipgw._fastpath.queue_io cimport fetch_queued, has_queued, read_queued
 from hipgw._fastpath.quiet cimport OUTBOUND, enter_batch, leave_batch
 from hipgw._fastpath.reasons cimport R_PUNT_FULL
 from hipgw._fastpath.rings cimport (
@@ -42,6 +43,11 @@ from hipgw._fastpath.worker_state cimport (
     P_GSO_OUT,
     P_GSO_REFUSED,
     P_PUNT_NO_SA,
+    P_QUEUE_BROKEN,
+    P_QUEUE_LEFT,
+    P_QUEUE_OVERRUN,
+    P_QUEUE_RX,
+    P_QUEUE_SUPERS,
     P_TROUBLE,
     P_TSO_IN,
     P_TUN_RX,
@@ -55,7 +61,7 @@ from hipgw._fastpath.worker_state cimport (
 )
 
 cdef enum:
-    EVENTS = 4
+    EVENTS = 20                 # all that are waited on: a queue must not starve another
     # Sequence number at which the control plane is asked for a rekey: 1/16 of the space is left.
     SOFT_LIMIT = 0xf0000000
 
@@ -175,29 +181,46 @@ cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
     settle_batch(w, n)
 
 
+cdef void queued_batch(WorkerState *w) noexcept nogil:
+    """A batch from what one netfilter queue gave."""
+    cdef Py_ssize_t n = read_queued(w.queues, &w.arena, w.desc)
+    w.path[P_QUEUE_RX] = w.queues.taken
+    w.path[P_QUEUE_LEFT] = w.queues.left
+    w.path[P_QUEUE_SUPERS] = w.queues.supers
+    w.path[P_QUEUE_OVERRUN] = w.queues.room.overruns
+    w.path[P_QUEUE_BROKEN] = w.queues.room.broken + w.queues.room.unanswered
+    if n:
+        outbound_batch(w, n)
+
+
 cdef void outbound_loop(WorkerState *w) noexcept nogil:
     cdef Super *whole = &w.whole if w.whole.octets != NULL else NULL
     cdef epoll_event events[EVENTS]
-    cdef bint has_tun
+    cdef bint has_tun, has_rest
     cdef Py_ssize_t n
     cdef int ready, i
     while not load_u64(&w.stop, ATOMIC_ACQUIRE):
-        ready = epoll_wait(w.epoll_fd, events, EVENTS, 0 if w.whole.left else -1)
-        w.trouble = ready < 0 and errno != EINTR
         has_tun = w.whole.left > 0
+        has_rest = has_queued(w.queues)
+        ready = epoll_wait(w.epoll_fd, events, EVENTS, 0 if has_tun or has_rest else -1)
+        w.trouble = ready < 0 and errno != EINTR
         n = 0
         enter_batch(&w.index.marks, OUTBOUND)
         for i in range(ready):
             if events[i].data.fd == w.wake_fd:
                 quench(w.wake_fd)
                 n = take_injected(w)
-            else:
+            elif events[i].data.fd == w.tun_fd:
                 has_tun = True
+            else:
+                fetch_queued(w.queues, events[i].data.fd, &w.trouble)
         if has_tun:
             n = read_tun(
                 w.tun_fd, &w.arena, whole, w.desc, n, &w.path[P_TSO_IN], &w.trouble)
         if n:
             outbound_batch(w, n)
+        if w.queues != NULL:
+            queued_batch(w)
         leave_batch(&w.index.marks, OUTBOUND)
         if w.trouble:
             w.path[P_TROUBLE] += 1

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from hipgw._fastpath.descriptor cimport PacketDesc
-from hipgw._fastpath.vnet cimport VNET_OCTETS
+from hipgw._fastpath.vnet cimport VNET_OCTETS, VnetHeader
 
 cdef enum:
     # What one read may bring: the header, and an IPv6 packet of the greatest length.
@@ -27,3 +27,7 @@ cdef int super_begin(Super *s, uint32_t got, uint32_t room) noexcept nogil
 # Write the next packet to `to`, `room` octets of super_begin, with complete checksums; returns
 # its length. s.left >= 1.
 cdef uint32_t super_cut(Super *s, uint8_t *to) noexcept nogil
+
+# Complete the one checksum that the kernel left, where `vnet` says; 0 or R_INNER_MALFORMED.
+cdef int finish_checksum(
+    uint8_t *packet, uint32_t length, const VnetHeader *vnet) noexcept nogil

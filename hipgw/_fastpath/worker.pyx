@@ -41,6 +41,7 @@ from hipgw._fastpath.flows cimport (
 )
 from hipgw._fastpath.inbound cimport inbound_loop
 from hipgw._fastpath.outbound cimport outbound_loop
+from hipgw._fastpath.queue_io cimport QUEUES_MOST
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, WORKERS
 from hipgw._fastpath.reasons cimport R_COUNT, R_INNER_MALFORMED, R_SPI_UNKNOWN
 from hipgw._fastpath cimport rings
@@ -55,6 +56,7 @@ from hipgw._fastpath.worker_state cimport (
     free_worker,
     make_inbound,
     make_outbound,
+    make_queues,
     new_worker,
     quench,
     signal_event,
@@ -76,6 +78,7 @@ cdef enum:
     LEAST_SLOT = 512
     MOST_SLOT = 1 << 17
     IPV6_HEADER = 40
+    LEAST_MTU = 1260            # IPv6's 1280, less what an LSI's packet grows by
 
 
 cdef tuple meta_of(const Record *record):
@@ -114,6 +117,8 @@ cdef class DataPath:
         uso: super-packets of UDP are written, too; only with vnet_hdr.
         udp_gso: runs of datagrams are sent as trains, as long as the kernel takes them.
         udp_gro: the UDP sockets were opened with UDP_GRO: what is received may be a train.
+        queue_fds: sockets of netfilter queues, at most 16, with super-packets: their packets are
+            taken as if they were read from the TUN device; see `set_queue_mtus`.
 
     Raises:
         ValueError: slot or batch out of range.
@@ -134,7 +139,8 @@ cdef class DataPath:
             self, *, int tun_fd, int udp4_fd=-1, int udp6_fd=-1, int raw4_fd=-1, int raw6_fd=-1,
             int hip4_fd=-1, int hip6_fd=-1, long slot_octets=2304, int batch=256,
             uint64_t punt_octets=4 << 20,
-            bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False):
+            bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False,
+            queue_fds=()):
         cdef int sockets[SOCKETS]
         self.punt_fd = -1
         if not LEAST_SLOT <= slot_octets <= MOST_SLOT:
@@ -175,6 +181,19 @@ cdef class DataPath:
         for fd in (udp4_fd, udp6_fd, raw4_fd, raw6_fd, hip4_fd, hip6_fd):
             if fd >= 0:
                 self.wait_on(INBOUND, fd)
+        if queue_fds:
+            self.add_queues(tuple(queue_fds))
+
+    cdef int add_queues(self, tuple fds) except -1:
+        cdef WorkerState *w = self.worker[OUTBOUND]
+        if len(fds) > QUEUES_MOST:
+            raise ValueError(f"{len(fds)} queues: expected at most {QUEUES_MOST}")
+        if make_queues(w) != 0:
+            raise MemoryError
+        w.queues.mtu_hit = w.queues.mtu_lsi = LEAST_MTU
+        for fd in fds:
+            self.wait_on(OUTBOUND, fd)
+        return 0
 
     cdef int wait_on(self, int worker, int fd) except -1:
         if watch(self.worker[worker], fd) != 0:
@@ -233,6 +252,18 @@ cdef class DataPath:
     ) -> tuple[int, int, int, int, int, int, bytes, bytes] | None:
         """See `SaTables.statistics_of`."""
         return self.tables.statistics_of(direction, spi, local_hit, peer_hit)
+
+    def set_queue_mtus(self, int hit_octets, int lsi_octets) -> None:
+        """Say how long packets from netfilter queues may be, by family; 1260 until then.
+
+        TCP super-packets are cut to it; what else is longer passes on to the TUN device.
+        """
+        if not LEAST_MTU <= min(hit_octets, lsi_octets) <= max(hit_octets, lsi_octets) <= 65535:
+            raise ValueError(
+                f"MTU of {hit_octets} and {lsi_octets} octets: expected {LEAST_MTU} to 65535")
+        if self.worker[OUTBOUND].queues != NULL:
+            store_u64(&self.worker[OUTBOUND].queues.mtu_hit, hit_octets, ATOMIC_RELEASE)
+            store_u64(&self.worker[OUTBOUND].queues.mtu_lsi, lsi_octets, ATOMIC_RELEASE)
 
     # ---- the workers
 

@@ -7,6 +7,7 @@ from hipgw._fastpath.batch_io cimport SOCKETS, Arena, Mailbag
 from hipgw._fastpath.coalesce cimport Bundles
 from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
 from hipgw._fastpath.flows cimport Flows
+from hipgw._fastpath.queue_io cimport QueueSource
 from hipgw._fastpath.reasons cimport R_COUNT
 from hipgw._fastpath.rings cimport ByteRing, Record
 from hipgw._fastpath.segment cimport Super
@@ -15,7 +16,7 @@ from hipgw._fastpath.tun_io cimport TunWriter
 
 cdef enum:
     # Path counters: packets that were not dropped, by where they passed; names in worker_state.pyx.
-    P_TUN_RX                    # read from the TUN device or injected
+    P_TUN_RX                    # read from the TUN device, taken from queues, or injected
     P_ESP_TX                    # sent as ESP
     P_NET_RX                    # received from the sockets, of whatever kind
     P_ESP_RX                    # of them, ESP that names an inbound SA
@@ -32,6 +33,12 @@ cdef enum:
     P_I1_RX                     # I1s that came to their end here: answered, refused, not sent
     P_R1_TX                     # R1s sent
     P_TROUBLE                   # reads that failed for another reason than "nothing there"
+    # Netfilter queues: packets and super-packets alike.
+    P_QUEUE_RX                  # taken
+    P_QUEUE_LEFT                # let pass to the TUN device, where only the kernel can cut them
+    P_QUEUE_SUPERS              # of those taken, super-packets
+    P_QUEUE_OVERRUN             # times that the kernel said ENOBUFS
+    P_QUEUE_BROKEN              # messages that were no packets, and verdicts not taken
     P_COUNT
 
 cdef enum:
@@ -49,6 +56,7 @@ cdef struct WorkerState:
     Arena arena
     Arena trains                # inbound worker with UDP_GRO, else without slots
     Super whole                 # outbound worker with vnet headers, else without octets
+    QueueSource *queues         # outbound worker that takes packets from queues, else NULL
     int tun_fd
     int sockets[SOCKETS]        # -1: none
     int hip[2]                  # raw sockets of protocol 139, IPv4 and IPv6; -1: none
@@ -77,6 +85,7 @@ cdef WorkerState *new_worker(
 # What only one of the two has: an inject ring, and room for super-packets when it reads them; room
 # for trains when it receives them. 0, or -1 without memory.
 cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noexcept
+cdef int make_queues(WorkerState *w) noexcept
 cdef int make_inbound(WorkerState *w, bint has_gro) noexcept
 cdef void free_worker(WorkerState *w) noexcept
 

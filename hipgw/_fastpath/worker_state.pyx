@@ -28,6 +28,7 @@ from hipgw._fastpath.c.events cimport (
     write,
 )
 from hipgw._fastpath.descriptor cimport DROP
+from hipgw._fastpath.nfq cimport queue_room_free, queue_room_init
 from hipgw._fastpath.rings cimport ring_free, ring_init, ring_push_parts
 from hipgw._fastpath.segment cimport SUPER_OCTETS
 
@@ -48,6 +49,11 @@ PATH_NAMES = (
     "i1_received",
     "r1_sent",
     "read_trouble",
+    "queue_rx",
+    "queue_left",
+    "queue_supers",
+    "queue_overrun",
+    "queue_broken",
 )
 if len(PATH_NAMES) != P_COUNT:
     raise ImportError("worker_state.pyx and worker_state.pxd differ: one name a path counter")
@@ -85,6 +91,11 @@ cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noex
     return ring_init(&w.inject, ring_octets)
 
 
+cdef int make_queues(WorkerState *w) noexcept:
+    w.queues = <QueueSource *>calloc(1, sizeof(QueueSource))
+    return queue_room_init(&w.queues.room) if w.queues != NULL else -1
+
+
 cdef int make_inbound(WorkerState *w, bint has_gro) noexcept:
     return arena_init(&w.trains, TRAIN_OCTETS, TRAIN_SLOTS) if has_gro else 0
 
@@ -103,6 +114,9 @@ cdef void free_worker(WorkerState *w) noexcept:
     if w.whole.octets != NULL:
         memset(w.whole.octets, 0, SUPER_OCTETS)
     free(w.whole.octets)
+    if w.queues != NULL:
+        queue_room_free(&w.queues.room)
+    free(w.queues)
     free(w)
 
 

@@ -159,12 +159,16 @@ def check_receive_buffer(files: HostFiles) -> Check:
 
 
 def check_packet_filter(files: HostFiles) -> Check:
-    """Tools and kernel parts for NFQUEUE: for information, hip0 needs none of them."""
+    """What could make the rules of `intercept = "nfqueue"`: for information, "tun" needs none."""
     tools = [tool for tool in ("nft", "iptables") if shutil.which(tool)]
     queue = (files.proc / "net/netfilter/nfnetlink_queue").exists()
-    return Check(
-        "packet filter",
-        OK,
-        f"tools: {', '.join(tools) or 'none'}; NFQUEUE {'loaded' if queue else 'not loaded'}; "
-        "not needed for hip0",
+    detail = f"tools: {', '.join(tools) or 'none'}; NFQUEUE {'loaded' if queue else 'not loaded'}"
+    if not tools or os.geteuid() != 0:
+        return Check("packet filter", OK, f'{detail}; needed for intercept = "nfqueue" only')
+    from hipgw.daemon.interception import try_rules
+
+    tried = "; ".join(
+        f"{program}: {complaint or 'makes rules to NFQUEUE'}"
+        for program, complaint in try_rules().items()
     )
+    return Check("packet filter", OK, f'{detail}; {tried}; needed for intercept = "nfqueue" only')

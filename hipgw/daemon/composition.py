@@ -33,6 +33,7 @@ from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
+from hipgw.daemon.interception import Interception, overruns_of, queue_numbers
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
@@ -144,6 +145,10 @@ class Daemon:
         )
         resolver.refresh()
         mtu_octets, lsi_mtu_octets = self._mtus(resolver)
+        interception = Interception(config)
+        cleared = interception.clear_leftovers()
+        if cleared:
+            log.info("rules of a killed daemon cleared", extra={"count": cleared})
         devices = open_devices(
             self._stack,
             interface=config.network.interface,
@@ -151,6 +156,7 @@ class Daemon:
             udp_port=config.network.udp_port,
             tun_offload=config.offload.tun,
             udp_offload=config.offload.udp,
+            queues=queue_numbers(config),
         )
         ciphers = choose_gcm(config.offload.crypto)
         self._drop_privileges()
@@ -171,9 +177,13 @@ class Daemon:
             devices.offloads,
             ciphers,
         )
-        gateway = self._assemble(facts, identities, resolver, lsis, devices)
+        gateway = self._assemble(
+            facts, identities, resolver, lsis, devices, interception=interception
+        )
         self._gateway = gateway
         self._configure_interface(facts)
+        self._stack.callback(interception.stop)
+        interception.start()
         await self._first_r1s(gateway)
         await self._open_control(gateway)
         return gateway
@@ -190,13 +200,14 @@ class Daemon:
             return
         # The new user need not be able to read where Python keeps its modules.
         import hipgw.netlink.links  # noqa: PLC0415
-        import hipgw.netlink.monitor  # noqa: F401, PLC0415
+        import hipgw.netlink.monitor  # noqa: PLC0415
+        import hipgw.netlink.packet_filter  # noqa: F401, PLC0415
 
         uid, gid = privileges.user_ids(name)
         state = self._config.state.directory
         for path in (self._config.control.socket.parent, state, *state.iterdir()):
             os.chown(path, uid, gid)
-        privileges.drop_to_user(name)
+        privileges.drop_to_user(name, for_children=bool(queue_numbers(self._config)))
 
     def _mtus(self, resolver: Resolver) -> tuple[int, int]:
         """MTU of hip0 and of its LSI route: what the operator says, or computed."""
@@ -221,6 +232,8 @@ class Daemon:
         resolver: Resolver,
         lsis: LsiRegistry,
         devices: Devices,
+        *,
+        interception: Interception,
     ) -> Gateway:
         config = self._config
         counter = R1CounterFile(config.state.directory)
@@ -248,7 +261,9 @@ class Daemon:
             uso=devices.offloads.uso,
             udp_gso=devices.offloads.udp_gso,
             udp_gro=devices.offloads.udp_gro,
+            queue_fds=[queue.fileno() for queue in devices.queues],
         )
+        data_path.set_queue_mtus(facts.mtu_octets, facts.lsi_mtu_octets)
         backend = UserBackend(data_path)
         self._stack.callback(backend.close)
         queue = FirstPackets(
@@ -272,6 +287,8 @@ class Daemon:
                 config.certificates, config.certificate_requirements(), facts.public_identities
             ),
             strangers=Strangers(data_path.desk),
+            interception=interception,
+            queue_overruns=overruns_of([queue.fileno() for queue in devices.queues]),
         )
         self._stack.callback(gateway.icmp.close)
         endpoint = Endpoint(

@@ -24,6 +24,7 @@ from hipgw.daemon.strict_toml import (
     unknown_message,
 )
 from hipgw.dataplane.ciphers import CipherBackend
+from hipgw.drivers.nfqueue import Intercept
 from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
 from hipgw.values import (
@@ -42,6 +43,7 @@ T = TypeVar("T")
 USER_NAME: Final = read.matching(read.HOST_NAME, "a user or group name", may_be_empty=True)
 SUITES_MOST: Final = 6
 """RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
+INTERCEPTS: Final = {way.value: way for way in Intercept}
 OFFLOADS: Final = {switch.value: switch for switch in Offload}
 CIPHER_BACKENDS: Final = {backend.value: backend for backend in CipherBackend}
 PORT: Final = read.whole_number(1, 65535)
@@ -90,6 +92,15 @@ class NetworkOptions:
     queue_total_octets: int = option(
         8 * 1024 * 1024, read.whole_number(2048, 1024 * 1024 * 1024, "octets")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DatapathOptions:
+    """`[datapath]`: how packets to HITs and LSIs come to hipgw."""
+
+    intercept: Intercept = option(Intercept.TUN, read.one_of(INTERCEPTS))
+    queue_first: int = option(10500, read.whole_number(0, 65535))
+    queue_count: int = option(1, read.whole_number(1, 16, "queues"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +268,7 @@ class Config:
     host: HostOptions = field(default_factory=HostOptions)
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
+    datapath: DatapathOptions = field(default_factory=DatapathOptions)
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
     opportunistic: OpportunisticOptions = field(default_factory=OpportunisticOptions)
@@ -286,6 +298,7 @@ TABLES: Final[Mapping[str, type]] = {
     "host": HostOptions,
     "identity": IdentityOptions,
     "network": NetworkOptions,
+    "datapath": DatapathOptions,
     "offload": OffloadOptions,
     "hip": HipOptions,
     "opportunistic": OpportunisticOptions,
@@ -400,6 +413,11 @@ def _check_combinations(tables: Mapping[str, Any], troubles: Troubles) -> None:
     if lab is not None and lab.export_keys is not None and not lab.enabled:
         troubles.add(
             ("lab", "export_keys"), "writes secret keys: expected [lab] enabled = true with it"
+        )
+    datapath = tables.get("datapath")
+    if datapath is not None and datapath.queue_first + datapath.queue_count > 65536:
+        troubles.add(
+            ("datapath", "queue_count"), "expected queues up to 65535: lower it, or queue_first"
         )
     hip = tables.get("hip")
     if hip is not None and hip.puzzle_k > hip.puzzle_k_limit:

@@ -7,10 +7,12 @@ routes, so a `kill -9` leaves none of them either.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
+from hipgw.drivers.nfqueue import open_queue
 from hipgw.drivers.offload import Offload, Offloads, enable_udp
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
@@ -35,6 +37,8 @@ class Devices:
     udp: dict[int, socket.socket]
     """HIP and ESP in UDP: read by the data path, written by both."""
     offloads: Offloads
+    queues: tuple[socket.socket, ...] = ()
+    """Netfilter queues, read by the data path."""
 
 
 def open_devices(
@@ -45,8 +49,11 @@ def open_devices(
     udp_port: int,
     tun_offload: Offload = Offload.AUTO,
     udp_offload: Offload = Offload.AUTO,
+    queues: Iterable[int] = (),
 ) -> Devices:
     """Open everything; `stack` closes it.
+
+    Netfilter queues fail open: a packet that finds no room goes on to the TUN device.
 
     Raises:
         HostError: what is missing or in use, with the remedy.
@@ -65,7 +72,8 @@ def open_devices(
         uso=tun.uso,
         tun_reason=tun.reason,
     )
-    return Devices(tun, hip, esp, udp, offloads)
+    opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
+    return Devices(tun, hip, esp, udp, offloads, opened)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

@@ -16,6 +16,7 @@ from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.icmp_sockets import IcmpSockets
+from hipgw.daemon.interception import Interception
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
@@ -113,6 +114,8 @@ class Gateway:
         data_counters: Callable[[], dict[str, int]],
         certificates: LoadedCertificates | None = None,
         strangers: Strangers | None = None,
+        interception: Interception | None = None,
+        queue_overruns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.config = config
         self.facts = facts
@@ -124,6 +127,8 @@ class Gateway:
         self.paths: Final = paths
         self.data_counters: Final = data_counters
         self.certificates = certificates or LoadedCertificates(NO_CERTIFICATES)
+        self.interception: Final = interception or Interception(config)
+        self.queue_overruns: Final = queue_overruns
         self.store_r1_counter = store_r1_counter
         self._strangers: Final = strangers
         self.counters: Counter[str] = Counter()

@@ -20,6 +20,8 @@ from hipgw.errors import ConfigError, HostError
 PR_SET_DUMPABLE: Final = 4
 PR_SET_KEEPCAPS: Final = 8
 PR_SET_NO_NEW_PRIVS: Final = 38
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_RAISE: Final = 2
 LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
@@ -83,10 +85,14 @@ def group_id(name: str) -> int:
         ) from error
 
 
-def drop_to_user(name: str) -> None:
+def drop_to_user(name: str, *, for_children: bool = False) -> None:
     """Become a user without privileges but CAP_NET_ADMIN and CAP_NET_RAW.
 
     Call it before any thread is started, and after what only root can read was read.
+
+    Args:
+        name: of the user.
+        for_children: programs that this process starts get the two capabilities, too.
 
     Raises:
         ConfigError: no such user.
@@ -103,7 +109,10 @@ def drop_to_user(name: str) -> None:
         os.setresgid(gid, gid, gid)
         _prctl(PR_SET_KEEPCAPS, 1)
         os.setresuid(uid, uid, uid)
-        _capset(SYS_CAPSET[machine], KEPT_CAPABILITIES)
+        _capset(SYS_CAPSET[machine], KEPT_CAPABILITIES, inheritable=for_children)
+        if for_children:
+            for capability in (CAP_NET_ADMIN, CAP_NET_RAW):
+                _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
     except OSError as error:
         raise HostError(
@@ -117,18 +126,21 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(operation: int, argument: int) -> None:
+def _prctl(operation: int, argument: int, second: int = 0) -> None:
     zero = ctypes.c_ulong(0)
-    if _libc().prctl(operation, ctypes.c_ulong(argument), zero, zero, zero) != 0:
+    arguments = ctypes.c_ulong(argument), ctypes.c_ulong(second)
+    if _libc().prctl(operation, *arguments, zero, zero) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _capset(system_call: int, capabilities: int) -> None:
-    """Set effective and permitted of this thread; inheritable is empty (capset(2), version 3)."""
+def _capset(system_call: int, capabilities: int, *, inheritable: bool) -> None:
+    """Set effective, permitted and inheritable (or not) of this thread (capset(2), version 3)."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0))
     low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
-    data = ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))
+    passed = (low, high) if inheritable else (0, 0)
+    words = (low, low, passed[0], high, high, passed[1])
+    data = ctypes.create_string_buffer(struct.pack("=6I", *words))
     if _libc().syscall(ctypes.c_long(system_call), header, data) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -16,6 +16,7 @@ from hipgw._fastpath.reasons import REASONS
 from hipgw.daemon.certificate_views import certificate_view, own_certificates_view
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.interception import interception_check
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.dataplane.ciphers import CipherChoice
@@ -372,9 +373,12 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         detail=f"{gateway.engine.jobs_running} jobs running, {failed} steps failed",
         remedy="report the traceback in the daemon's log",
     )
-    checks.append(_offload_check(facts.offloads, gateway.data_counters()))
+    counters = gateway.data_counters()
+    checks.append(_offload_check(facts.offloads, counters))
     if facts.ciphers is not None:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
+    where, overruns = gateway.interception.where, gateway.queue_overruns()
+    checks.append(interception_check(where, counters, overruns))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks
