@@ -1,4 +1,4 @@
-"""The HIPv2 engine: every association of a host, without I/O, clock or randomness of its own.
+"""The engine of both HIP versions: every association of a host, without I/O, clock or randomness.
 
 Bytes, time and randomness come in through `Endpoint`; effects (work for the loop) and events
 (facts for the operator) go out.  `states` owns the state machine.
@@ -6,6 +6,7 @@ Bytes, time and randomness come in through `Endpoint`; effects (work for the loo
 
 from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.config import EndpointConfig, permit_everyone
+from hipgw.proto.dialects import hits_of
 from hipgw.proto.effects import (
     Compute,
     Effect,
@@ -72,5 +73,6 @@ __all__ = [
     "State",
     "StoreR1Counter",
     "Trigger",
+    "hits_of",
     "permit_everyone",
 ]

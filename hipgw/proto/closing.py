@@ -8,8 +8,8 @@ from typing import Final
 from hipgw.proto.association import Association, Closing
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.jobs import Keying, SignPacket
-from hipgw.proto.packets import build_packet, with_mac
+from hipgw.proto.jobs import SignPacket
+from hipgw.proto.keying import Keying
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import State, Trigger
 from hipgw.values import Path
@@ -49,15 +49,17 @@ class Closer:
         core.arm(association, TimerKind.RETRY, now, core.jitter(closing.delay_s))
         if keying is None:
             return
-        octets = build_packet(
+        dialect = association.dialect
+        octets = dialect.build(
             PacketType.CLOSE,
             association.local.hit,
             association.peer,
             (EchoRequestSigned(closing.echo),),
         )
-        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
+        octets = dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
         core.compute(
-            SignPacket(association.local, octets), partial(self._on_signed, association, closing)
+            SignPacket(dialect, association.local, octets),
+            partial(self._on_signed, association, closing),
         )
 
     def _on_signed(
@@ -118,14 +120,17 @@ class Closer:
             association.initiation = association.acceptance = None
             core.arm(association, TimerKind.LIFE, now, config.ual_s + 2 * config.msl_s)
         association.move(Trigger.CLOSE_VALID, now)
-        octets = build_packet(
+        dialect = association.dialect
+        octets = dialect.build(
             PacketType.CLOSE_ACK,
             association.local.hit,
             association.peer,
             (EchoResponseSigned(echo.data),),
         )
-        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
-        core.compute(SignPacket(association.local, octets), partial(self._on_ack_signed, path))
+        octets = dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
+        core.compute(
+            SignPacket(dialect, association.local, octets), partial(self._on_ack_signed, path)
+        )
 
     def _on_ack_signed(self, path: Path, result: object, _now: float) -> None:
         if isinstance(result, bytes):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
 from hipgw.proto.events import NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
-from hipgw.proto.packets import build_packet
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Hit, Path
@@ -35,7 +34,7 @@ class Notifier:
 
     def send(
         self,
-        identity: PrivateHostIdentity,
+        identity: LocalIdentity,
         peer: Hit,
         path: Path,
         notification: Notification,
@@ -46,8 +45,13 @@ class Notifier:
         if not core.reply_limit.allows(path.peer, now):
             core.note("notify_not_sent")
             return
-        octets = build_packet(PacketType.NOTIFY, identity.hit, peer, (notification,))
-        core.compute(SignPacket(identity, octets), partial(self._on_signed, path))
+        try:
+            dialect = core.dialects.of(identity.version, peer)
+        except RefusedError:  # it was `legacy` when its packet came
+            core.note("notify_not_sent")
+            return
+        octets = dialect.build(PacketType.NOTIFY, identity.hit, peer, (notification,))
+        core.compute(SignPacket(dialect, identity, octets), partial(self._on_signed, path))
 
     def _on_signed(self, path: Path, result: object, _now: float) -> None:
         if isinstance(result, bytes):
@@ -73,7 +77,7 @@ class Notifier:
             raise RefusedError("busy")
         association.verifying.add(kind)
         core.compute(
-            VerifySignature(identity, signature, packet.octets),
+            VerifySignature(association.dialect, identity, signature, packet.octets),
             partial(self._on_verified, association, packet),
         )
 

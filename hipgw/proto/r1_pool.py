@@ -14,24 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from hipgw.crypto import rhash
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.effects import StoreR1Counter
-from hipgw.proto.packets import esp_offer
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder_jobs import MadeR1, MakeR1
-from hipgw.values import RHASH_OCTETS, DhGroup, Hit, HitSuite, Path
-from hipgw.wire import (
-    DhGroupList,
-    HipCipherList,
-    HitSuiteList,
-    Parameter,
-    Puzzle,
-    R1Counter,
-    Solution,
-    patch_r1,
-)
+from hipgw.values import DhGroup, Hit, Path
+from hipgw.wire import Solution, patch_r1
 
 SECRET_OCTETS: Final = 32
 ACCEPTED: Final = 2
@@ -61,7 +51,9 @@ class Generation:
         """Whether every R1 is there, or known not to come."""
         return self.ended >= self.wanted
 
-    def puzzle_i(self, suite: HitSuite, hit_i: Hit, hit_r: Hit, path: Path, opaque: bytes) -> bytes:
+    def puzzle_i(
+        self, dialect: Dialect, hit_i: Hit, hit_r: Hit, path: Path, opaque: bytes
+    ) -> bytes:
         """The nonce I for one Initiator: Ltrunc(RHASH(secret | HITs | addresses | opaque)).
 
         Where R1s hold locators, the I2 may come from and to other addresses than the I1, so these
@@ -70,7 +62,7 @@ class Generation:
         octets = self.secret + hit_i.packed + hit_r.packed
         if self.is_bound_to_addresses:
             octets += path.peer.packed + path.local.packed
-        return rhash(suite, octets + opaque)
+        return dialect.puzzle_i(hit_r, octets + opaque)
 
     def is_used(self, solution: Solution) -> bool:
         """Whether a proven I2 has used this solution up."""
@@ -91,24 +83,33 @@ class R1Pool:
         core, config = self._core, self._core.config
         self._counter += 1
         core.effects.append(StoreR1Counter(self._counter))
+        offers = [
+            (dialect, identity, groups)
+            for dialect in core.dialects.offered
+            for identity in core.identities_of(dialect.VERSION)
+            for groups in dialect.offers(config)
+        ]
         generation = Generation(
             counter=self._counter,
             k=config.puzzle_k,
             secret=core.randomness(SECRET_OCTETS),
-            wanted=len(core.identities) * len(config.dh_groups),
+            wanted=len(offers),
             is_bound_to_addresses=not config.announce_locators,
         )
         self._generations.append(generation)
         core.note("r1_generations")
         core.timers.set((None, TimerKind.R1), now + config.r1_period_s)
-        for identity in core.identities.values():
+        for dialect, identity, groups in offers:
             traits = core.traits_of(identity.hit)
-            parameters = self._parameters(generation, identity.public.suite)
-            for group in config.dh_groups:
-                core.compute(
-                    MakeR1(identity, group, traits.host_id(identity), parameters, traits.controls),
-                    partial(self._made, generation, (identity.hit, group)),
-                )
+            host_id = dialect.host_id_of(identity, traits.di_type, traits.di)
+            parameters = (
+                *dialect.r1_parameters(config, generation.counter, generation.k, identity.hit),
+                *exchange_locators(core, None, None),
+            )
+            core.compute(
+                MakeR1(dialect, identity, groups, host_id, parameters, traits.controls),
+                partial(self._made, generation, identity.hit, groups),
+            )
 
     def is_spent(self, generation: Generation) -> bool:
         """Whether so many solutions of it were used that it takes no more."""
@@ -125,25 +126,18 @@ class R1Pool:
         if self._core.config.announce_locators:
             self.renew(now)
 
-    def _parameters(self, generation: Generation, suite: HitSuite) -> tuple[Parameter, ...]:
-        config = self._core.config
-        zero = bytes(RHASH_OCTETS[suite])
-        return (
-            R1Counter(generation.counter),
-            Puzzle(generation.k, config.puzzle_lifetime, bytes(2), zero),
-            DhGroupList(tuple(int(group) for group in config.dh_groups)),
-            HipCipherList(tuple(int(cipher) for cipher in config.hip_ciphers)),
-            HitSuiteList(tuple(int(accepted) for accepted in config.hit_suites)),
-            *esp_offer(config.esp_suites),
-            *exchange_locators(self._core, None, None),
-        )
-
     def _made(
-        self, generation: Generation, which: tuple[Hit, DhGroup], result: object, now: float
+        self,
+        generation: Generation,
+        local: Hit,
+        groups: tuple[DhGroup, ...],
+        result: object,
+        now: float,
     ) -> None:
         generation.ended += 1
         if isinstance(result, MadeR1):
-            generation.r1s[which] = result
+            for group in groups:
+                generation.r1s[local, group] = result
         else:
             self._core.note("r1_not_made")
         if not generation.is_complete:
@@ -155,7 +149,9 @@ class R1Pool:
         for stale in complete[:-ACCEPTED]:
             self._generations.remove(stale)
 
-    def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path) -> bytes:
+    def r1_for(
+        self, dialect: Dialect, sender: Hit, local: Hit, group: DhGroup, path: Path
+    ) -> bytes:
         """The R1 that answers an I1, all but its checksum.
 
         Raises:
@@ -170,8 +166,7 @@ class R1Pool:
         self._core.r1s_issued += 1
         number = self._core.r1s_issued % (1 << NUMBER_BITS)
         opaque = ((generation.counter % 16) << NUMBER_BITS | number).to_bytes(2, "big")
-        suite = self._core.identities[local].public.suite
-        i = generation.puzzle_i(suite, sender, local, path, opaque)
+        i = generation.puzzle_i(dialect, sender, local, path, opaque)
         return patch_r1(made.octets, sender, opaque, i)
 
     def serial_of(self, solution: Solution) -> int:
