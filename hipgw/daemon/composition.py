@@ -158,7 +158,10 @@ class Daemon:
             resolver,
             lambda hit: self._gateway is not None and self._gateway.sas.has_peer(hit),
         )
-        own_lsis = lsis.start([entry.identity.hit for entry in identities])
+        own_lsis = lsis.start(
+            [entry.identity.hit for entry in identities],
+            {hit: entry.hits[0] for entry in identities for hit in entry.hits[1:]},
+        )
         facts = HostFacts(
             config.host.name or socket.gethostname(),
             tuple(identities),
@@ -209,7 +212,9 @@ class Daemon:
         known = [route.mtu_octets for route in routes if route is not None]
         # What a peer starts may come in either encapsulation, so both must fit.
         return interface_mtus(
-            min(known, default=DEFAULT_MTU_OCTETS), self._config.hip.esp_suites, Encapsulation
+            min(known, default=DEFAULT_MTU_OCTETS),
+            (*self._config.hip.esp_suites, *self._config.legacy.esp_suites),
+            Encapsulation,
         )
 
     def _assemble(
@@ -267,7 +272,7 @@ class Daemon:
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
-            endpoint_config(config, counter.stored),
+            endpoint_config(config, counter.stored, gateway.legacy),
             os.urandom,
             self._loop.time(),
             {entry.hit: entry.traits for entry in identities},
@@ -284,6 +289,7 @@ class Daemon:
             paths=paths,
             ports=PortFamilies(facts.hits, facts.own_lsis),
             own_hits=facts.hits,
+            names_v1=facts.names_v1,
             udp_port=config.network.udp_port,
         )
         gateway.own = OwnIdentities(gateway, self._configure_interface)
@@ -352,7 +358,7 @@ class Daemon:
         sources: list[tuple[Address, Address]] = []
         own = [] if self._gateway is None else self._gateway.own.own_of_peers()
         for peer, peer_lsi, entry, own_lsi in own:
-            sources.append((IPv6Address(peer.packed), IPv6Address(entry.hit.packed)))
+            sources.append((IPv6Address(peer.packed), IPv6Address(entry.hit_for(peer).packed)))
             sources.append((IPv4Address(peer_lsi.packed), IPv4Address(own_lsi.packed)))
         return sources
 
@@ -387,6 +393,8 @@ class Daemon:
             gateway.lsis.apply_fixed()
             gateway.config = replace(gateway.config, peers=config.peers, log=config.log)
             gateway.own.readdress()
+            if gateway.legacy.update(config):
+                gateway.engine.step(gateway.engine.endpoint.legacy_changed)
             log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
             if fixed:
                 log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})

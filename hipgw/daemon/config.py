@@ -32,6 +32,7 @@ from hipgw.values import (
     Encapsulation,
     EspSuite,
     HipCipher,
+    HipTransform,
     Hit,
     Lsi,
 )
@@ -127,6 +128,7 @@ class HipOptions:
     )
     puzzle_k: int = option(0, read.whole_number(0, 28, "bits"))
     puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"))
+    default_version: int = option(2, read.whole_number(1, 2))
     accept_anonymous: bool = option(True, read.flag)
     unused_association_lifetime_s: float = option(
         900.0, read.number(0, 7 * 86400, "seconds, 0 for ever")
@@ -140,6 +142,25 @@ class HipOptions:
     half_open_limit: int = option(256, read.whole_number(1, 1_000_000, "exchanges"))
     r1_per_second: float = option(5000.0, read.number(1, 1e7, "packets per second"))
     r1_per_source_per_second: float = option(20.0, read.number(1, 1e7, "packets per second"))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyOptions:
+    """`[legacy]`: what peers may use that speak HIPv1 or have weak keys."""
+
+    every_peer: bool = option(False, read.flag)
+    dh_groups: tuple[DhGroup, ...] = option(
+        (DhGroup.MODP_3072, DhGroup.MODP_1536),
+        read.several(read.one_of(read.DH_GROUPS_V1), least=1, most=2),
+    )
+    transforms: tuple[HipTransform, ...] = option(
+        (HipTransform.AES_128_CBC_HMAC_SHA1, HipTransform.TRIPLE_DES_CBC_HMAC_SHA1),
+        read.several(read.one_of(read.TRANSFORMS_V1), least=1, most=SUITES_MOST),
+    )
+    esp_suites: tuple[EspSuite, ...] = option(
+        (EspSuite.V1_AES_128_CBC_HMAC_SHA1, EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1),
+        read.several(read.one_of(read.ESP_SUITES_V1), least=1, most=SUITES_MOST),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +244,7 @@ class PeerOptions:
         read.matching(read.FILE_NAME, "the name of one of our identities", may_be_empty=True),
         reloadable=True,
     )
+    legacy: bool = option(False, read.flag, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +256,7 @@ class Config:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
+    legacy: LegacyOptions = field(default_factory=LegacyOptions)
     opportunistic: OpportunisticOptions = field(default_factory=OpportunisticOptions)
     control: ControlOptions = field(default_factory=ControlOptions)
     hosts: HostsOptions = field(default_factory=HostsOptions)
@@ -257,6 +280,7 @@ TABLES: Final[Mapping[str, type]] = {
     "network": NetworkOptions,
     "offload": OffloadOptions,
     "hip": HipOptions,
+    "legacy": LegacyOptions,
     "opportunistic": OpportunisticOptions,
     "control": ControlOptions,
     "hosts": HostsOptions,
@@ -341,17 +365,19 @@ def _check_identities(
 def _check_peers(
     peers: Sequence[tuple[int, PeerOptions]], prefix: IPv4Network, troubles: Troubles
 ) -> None:
-    """No HIT, LSI or name twice, and LSIs inside the prefix."""
+    """No HIT, LSI or name twice, and LSIs inside the prefix; a name may be that of two versions."""
     seen: dict[tuple[str, object], int] = {}
     for index, peer in peers:
-        values = {"hit": peer.hit, "lsi": peer.lsi, "name": peer.name.lower() or None}
+        name = (peer.hit.version, peer.name.lower()) if peer.name else None
+        values = {"hit": peer.hit, "lsi": peer.lsi, "name": name}
         for key, value in values.items():
             if value is None:
                 continue
             first = seen.setdefault((key, value), index)
             if first != index:
+                shown = peer.name.lower() if key == "name" else value
                 troubles.add(
-                    ("peer", index, key), f"{value} is that of peer[{first}]: expected another one"
+                    ("peer", index, key), f"{shown} is that of peer[{first}]: expected another one"
                 )
         if peer.lsi is not None:
             address = IPv4Address(peer.lsi.packed)

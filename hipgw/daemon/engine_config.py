@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hipgw.daemon.config import Config
+from hipgw.daemon.legacy import LegacyPeers, carried
 from hipgw.errors import ConfigError
 from hipgw.proto import EndpointConfig, IdentityTraits
 
@@ -13,22 +14,38 @@ DI_OCTETS_LIMIT = 4095
 """The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
 
 
-def endpoint_config(config: Config, r1_counter: int) -> EndpointConfig:
+def endpoint_config(
+    config: Config, r1_counter: int, legacy_peers: LegacyPeers | None = None
+) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
     Args:
         config: as read.
         r1_counter: the last one that was stored.
+        legacy_peers: who may use what is of old; by default as `config` says, for ever.
 
     Raises:
-        ConfigError: a domain identifier that cannot be sent.
+        ConfigError: a domain identifier that cannot be sent, or no ESP suite of `[legacy]` that
+            this host has.
     """
-    hip = config.hip
+    hip, legacy_peers = config.hip, legacy_peers or LegacyPeers(config)
+    v1_esp_suites = carried(config.legacy.esp_suites)
+    if not v1_esp_suites:
+        raise ConfigError(
+            "libcrypto of this host has none of these: expected one that it has, such as "
+            "aes-128-cbc-hmac-sha1",
+            key="legacy.esp_suites",
+        )
     kind, octets = domain_identifier(config.identity.domain_identifier)
     return EndpointConfig(
         dh_groups=hip.dh_groups,
         hip_ciphers=hip.ciphers,
         esp_suites=hip.esp_suites,
+        is_legacy=legacy_peers.is_legacy,
+        speaks_v1=legacy_peers.speaks_v1,
+        v1_dh_groups=config.legacy.dh_groups,
+        v1_transforms=config.legacy.transforms,
+        v1_esp_suites=v1_esp_suites,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,
