@@ -39,6 +39,8 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "lsi_to_hit": {"lsi": "1.0.0.2", "hit": answers.PEER_HIT},
             "locators": {"locators": ["192.0.2.1", "2001:db8::1"], "announce_locators": False},
             "puzzle": {"k": 10},
+            "default_hip_version": {"version": 2},
+            "set_default_hip_version": lambda params: {"version": params["version"]},
             "manual_update": {"peers": 1},
             "identity_add": {"identities": []},
             "identity_new": {"identity": answers.HITS["hits"][0]},
