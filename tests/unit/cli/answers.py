@@ -69,6 +69,8 @@ HITS: dict[str, Any] = {
     "hits": [
         {
             "hit": LOCAL_HIT,
+            "version": 2,
+            "legacy": False,
             "lsi": "1.0.0.1",
             "algorithm": "ecdsa-p256",
             "kind": "public",
@@ -81,6 +83,8 @@ HITS: dict[str, Any] = {
         },
         {
             "hit": RSA_HIT,
+            "version": 2,
+            "legacy": False,
             "lsi": "1.0.0.3",
             "algorithm": "rsa-3072",
             "kind": "anonymous",
@@ -93,6 +97,8 @@ HITS: dict[str, Any] = {
         },
         {
             "hit": QUIET_HIT,
+            "version": 2,
+            "legacy": False,
             "lsi": None,
             "algorithm": "ed25519",
             "kind": "public",
