@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from hipgw.crypto import HostIdentity, Keymat, PrivateHostIdentity, draw_esp_keys, draw_hip_keys
+from hipgw.crypto import HostIdentity, PrivateHostIdentity, draw_esp_keys
 from hipgw.proto import Compute, Endpoint, EndpointConfig, SendDatagram
 from hipgw.proto.effects import Effect, JobId
-from hipgw.proto.jobs import identity_from_host_id
 from hipgw.proto.responder import Responder
 from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.values import DhGroup, Path
@@ -112,16 +111,17 @@ class Crowd:
         local = core.identities[self._endpoint.identities[0]]
         public = PrivateHostIdentity.generate("ecdsa-p256").public
         result, job, peer = self._first.result, self._first.job, public.hit
-        proposal = job.proposal
+        dialect, proposal = job.dialect, job.proposal
+        protection = proposal.protection
         i, j = os.urandom(32), os.urandom(32)
-        keymat = Keymat(proposal.suite, os.urandom(32), local.hit, peer, i, j)
-        hip = draw_hip_keys(keymat, proposal.cipher, proposal.suite, local.hit, peer)
+        keymat = dialect.keymat(protection, os.urandom(32), (local.hit, peer), (i, j))
+        hip = dialect.hip_keys(keymat, protection, local.hit, peer)
         esp = draw_esp_keys(keymat, hip.keymat_index, proposal.esp_suite, local.hit, peer)
         keying = replace(
             result.keying, keymat=keymat, hip=hip, esp=esp, i=i, j=j, dh_peer=os.urandom(65)
         )
         host_id = replace(result.host_id, hi=bytes(bytearray(public.hi)))
-        identity = identity_from_host_id(host_id, peer)
+        identity = dialect.identity_from_host_id(host_id, peer)
         if not isinstance(identity, HostIdentity):
             raise TypeError(f"the identity was refused: {identity}")
         verdict = AcceptedI2(bytes(bytearray(result.r2)), keying, identity, host_id)
@@ -132,5 +132,5 @@ class Crowd:
             solution=replace(self._open.solution, i=i, j=j),
             spi_in=core.sas.reserve_spi(),
         )
-        self._responder._accept(local, half_open, verdict, now)
+        self._responder._accept(local, dialect, half_open, verdict, now)
         self._settle(now)

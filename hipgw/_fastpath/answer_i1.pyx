@@ -87,8 +87,11 @@ cdef bint is_i1(const uint8_t *packet) noexcept nogil:
 cdef const R1Template *r1_of_groups(
         const R1Offer *offer, const uint8_t *local_hit, const uint8_t *groups,
         uint16_t count) noexcept nogil:
-    """The R1 of our most preferred group among those, else of our first (5.2.6, 6.7), or NULL."""
-    cdef uint8_t group = offer.first_group
+    """The R1 of our most preferred group among those (RFC 7401 sections 5.2.6, 6.7), or NULL.
+
+    Without a common one the engine answers: it may know more groups for that peer.
+    """
+    cdef uint8_t group = 0
     cdef uint8_t best = 0
     cdef uint8_t rank
     cdef uint16_t i
@@ -97,7 +100,7 @@ cdef const R1Template *r1_of_groups(
         if rank != 0 and (best == 0 or rank < best):
             best = rank
             group = groups[i]
-    return find_r1(offer, local_hit, group)
+    return find_r1(offer, local_hit, group) if best != 0 else NULL
 
 
 cdef const R1Template *plain_i1(

@@ -30,7 +30,6 @@ cdef struct R1Offer:
     uint64_t began_us
     bint binds_addresses
     uint8_t rank[GROUPS]        # of each Diffie-Hellman group: 1 is our first choice, 0 not ours
-    uint8_t first_group
     R1Template *templates
     int count
     ShaState start              # SHA-384 before its first block

@@ -170,7 +170,6 @@ cdef int fill_offer(R1Offer *offer, bytes groups, list templates) except -1:
     for i in range(len(groups)):
         if offer.rank[groups[i]] == 0:
             offer.rank[groups[i]] = <uint8_t>(i + 1)
-    offer.first_group = groups[0]
     sha384.init(&offer.start)
     offer.transform = sha384.transform
     offer.templates = <R1Template *>calloc(max(len(templates), 1), sizeof(R1Template))

@@ -24,6 +24,7 @@ ALGORITHMS: Final = (
     "rsa-3072",
     "rsa-4096",
 )
+WEAK_ALGORITHMS: Final = ("rsa-1024", "dsa-1024")
 FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 directory_option = click.option(
@@ -52,20 +53,28 @@ def key() -> None:
 Examples:
   hipgw key new
   hipgw key new --algorithm ed25519 --name laptop --directory ./keys
+  hipgw key new --algorithm rsa-1024 --allow-weak
 {EXIT_CODES}
 """,
 )
 @click.option(
     "--algorithm",
-    type=click.Choice(ALGORITHMS),
+    type=click.Choice(ALGORITHMS + WEAK_ALGORITHMS),
     default=ALGORITHMS[0],
     show_default=True,
     help="Kind of key; the default is also what the daemon makes on its first start.",
 )
+@click.option(
+    "--allow-weak",
+    is_flag=True,
+    help="Make an rsa-1024 or dsa-1024 key, which is used with legacy peers only.",
+)
 @directory_option
 @click.option("--name", metavar="NAME", help="File name without .pem; by default the algorithm's.")
 @json_option
-def new(algorithm: str, directory: Path, name: str | None, *, as_json: bool) -> None:
+def new(
+    algorithm: str, directory: Path, name: str | None, *, allow_weak: bool, as_json: bool
+) -> None:
     """Make a host identity: DIR/NAME.pem (0600) and DIR/NAME.pub.
 
     A file that exists is never overwritten.
@@ -75,13 +84,17 @@ def new(algorithm: str, directory: Path, name: str | None, *, as_json: bool) -> 
             f"{name!r} is not a file name of letters, digits, '.', '_' and '-'",
             param_hint="--name",
         )
+    if algorithm in WEAK_ALGORITHMS and not allow_weak:
+        raise click.UsageError(
+            f"{algorithm} is weak, and used with legacy peers only: say --allow-weak if you mean it"
+        )
     from hipgw.daemon.keys import DIRECTORY_MODE, create_identity
     from hipgw.daemon.state_files import make_directory
 
     stem = name or algorithm
     try:
         make_directory(directory, DIRECTORY_MODE, "--directory")
-        create_identity(directory, stem, algorithm)
+        create_identity(directory, stem, algorithm, allow_weak=allow_weak)
         facts = inspect_key(directory / f"{stem}.pem")
     except HipgwError as error:
         raise CommandFailed(str(error)) from error
@@ -173,9 +186,11 @@ def show(file: Path | None, directory: Path, *, pem: bool, as_json: bool) -> Non
 
 def render_key(facts: KeyFacts) -> str:
     """The block of `hipgw key show` for one key."""
+    weak = " (weak: for legacy peers only)" if facts.is_weak else ""
     fields = (
         ("hit", str(facts.hit)),
-        ("algorithm", facts.algorithm),
+        *([("hit of HIPv1", str(facts.hit_v1))] if facts.hit_v1 is not None else []),
+        ("algorithm", f"{facts.algorithm}{weak}"),
         ("file", str(facts.path)),
         ("mode", f"{facts.mode:04o}"),
     )

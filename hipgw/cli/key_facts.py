@@ -26,6 +26,10 @@ class KeyFacts:
     mode: int
     problem: str = ""
     remedy: str = ""
+    hit_v1: Hit | None = None
+    """In HIPv1, which names RSA and DSA keys only."""
+    is_weak: bool = False
+    """Good for legacy peers only."""
 
     def as_json(self) -> dict[str, object]:
         """The facts as JSON values; the mode in octal text."""
@@ -33,6 +37,8 @@ class KeyFacts:
             "file": str(self.path),
             "algorithm": self.algorithm,
             "hit": str(self.hit),
+            "hit_v1": None if self.hit_v1 is None else str(self.hit_v1),
+            "weak": self.is_weak,
             "mode": f"{self.mode:04o}",
             "problem": self.problem or None,
             "remedy": self.remedy or None,
@@ -78,10 +84,11 @@ def inspect_key(path: Path) -> KeyFacts:
         CryptoError: it holds no private key that hipgw can use.
     """
     from hipgw.crypto import PrivateHostIdentity
+    from hipgw.values import ALGORITHMS_V1
 
     try:
         mode, problem, remedy = mode_problem(path)
-        private = PrivateHostIdentity.from_pem(path.read_bytes())
+        private = PrivateHostIdentity.from_pem(path.read_bytes(), allow_weak=True)
     except OSError as error:
         raise HostError(
             f"cannot read {path} ({error.strerror}): check its name, or run as root"
@@ -92,6 +99,8 @@ def inspect_key(path: Path) -> KeyFacts:
         path=path,
         algorithm=private.public.kind,
         hit=private.hit,
+        hit_v1=private.hit_v1 if private.public.algorithm in ALGORITHMS_V1 else None,
+        is_weak=private.public.is_weak,
         public_pem=private.public_pem().decode(),
         mode=mode,
         problem=problem,

@@ -46,7 +46,7 @@ def _row(peer: dict[str, Any]) -> tuple[str, ...]:
         peer["hit"],
         peer.get("lsi") or "-",
         peer.get("name") or "-",
-        peer["state"],
+        f"{peer['state']} legacy" if peer.get("legacy") else peer["state"],
         endpoint or "-",
         short_age(peer.get("last_used_s")),
         size(peer.get("rx_octets", 0)),

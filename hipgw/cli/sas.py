@@ -45,7 +45,8 @@ def render_sas(answer: dict[str, Any]) -> str:
 def _pair_block(local_hit: str, peer_hit: str, members: list[dict[str, Any]]) -> str:
     name = next((sa["name"] for sa in members if sa.get("name")), None)
     title = bold(name or peer_hit)
-    lines = [f"{title}: {local_hit} > {peer_hit}"]
+    legacy = " (legacy: HIPv1)" if any(sa.get("legacy") for sa in members) else ""
+    lines = [f"{title}: {local_hit} > {peer_hit}{legacy}"]
     if lsis := _lsis(members):
         lines.append(f"  lsi {lsis}")
     lines.append(f"  path {_path(members[0])}")

@@ -142,6 +142,9 @@ def _peer_block(peer: dict[str, Any]) -> str:
     if peer.get("since_s") is not None:
         state += f" for {duration(peer['since_s'])}"
     fields.append(("state", state))
+    if peer.get("legacy") and peer.get("since_s") is not None:
+        weak = "" if peer["version"] == 1 else ", weak key or group"
+        fields.append(("legacy", f"HIPv{peer['version']}{weak}"))
     if peer.get("esp_suite"):
         fields.append(("suite", suite_name(peer["esp_suite"])))
     if peer.get("last_used_s") is not None:

@@ -145,6 +145,8 @@ def association_block(entry: dict[str, Any]) -> str:
             f" Sent: {entry.get('tx_packets', 0)} packets, {entry.get('tx_octets', 0)} bytes",
         ]
     lines += _heartbeat_lines(entry.get("heartbeat"))
+    if entry.get("legacy"):
+        lines.append(f" HIP version: {entry['version']} (legacy)")
     if entry.get("since_s") is not None:
         lines.append(f" Age: {int(entry['since_s'])} seconds")
     return "".join(f"{line}\n" for line in lines)
@@ -177,6 +179,17 @@ def rst(client: ControlClient, arguments: Sequence[str]) -> Reply:
     if words:
         raise WordError(f"Too many arguments given for the action 'rst': '{words[0]}'")
     return Reply(SENT, client.call("close", target=target))
+
+
+def default_hip_version(client: ControlClient, arguments: Sequence[str]) -> Reply:
+    """`default-hip-version 1|2`, and without a number what it is."""
+    if not arguments:
+        answer = client.call("default_hip_version")
+    elif arguments[0] in {"1", "2"}:
+        answer = client.call("set_default_hip_version", version=int(arguments[0]))
+    else:
+        raise WordError(f"Invalid argument '{arguments[0]}': the HIP version is 1 or 2.")
+    return Reply(f"Default hip version: {answer['version']}\n", answer)
 
 
 def hit_to_lsi(client: ControlClient, arguments: Sequence[str]) -> Reply:

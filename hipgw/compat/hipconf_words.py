@@ -76,6 +76,7 @@ WORDS: Final = (
     Word("heartbeat", "", "<seconds>", 1, 1, heartbeat),
     Word("shotgun", "", "on|off", 1, 1, shotgun),
     Word("locator", "", "on|off|get", 1, 1, locator),
+    Word("default-hip-version", "", "[1 | 2]", 0, 1, commands.default_hip_version),
     Word("manual-update", "", "[hit] [rekey]", 0, 2, manual_update),
     Word("acquire", "certificate", "<hit> [valid-till] [--pem]", 1, 4, acquire_certificate),
 )
@@ -102,7 +103,6 @@ NOT_OFFERED: Final = {
     ("nsupdate", ""): "dynamic DNS update",
     ("hit-to-ip-set", ""): "look-up in the hit-to-ip zone",
     ("hit-to-ip-zone", ""): "look-up in the hit-to-ip zone",
-    ("default-hip-version", ""): "HIPv1",
     ("hipproxy", ""): "proxy for hosts without HIP",
     ("opendht", ""): "DHT look-up",
     ("dht", ""): "DHT look-up",

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from hipgw.crypto.ecdsa_low import EcdsaLowPrivateKey, EcdsaLowPublicKey
-from hipgw.crypto.hi_fields import PublicKey, emit_hi, parse_hi
+from hipgw.crypto.hi_fields import RSA_BITS_LEAST, PublicKey, emit_hi, parse_hi
 from hipgw.crypto.hits import EddsaHitReading, hit_from_hi, hit_v1_from_hi
 from hipgw.crypto.signatures import PrivateKey, sign_message, signature_is_right
 from hipgw.errors import CryptoError, LocalProtocolError
@@ -128,6 +128,14 @@ class HostIdentity:
         if isinstance(key, ec.EllipticCurvePublicKey):
             return f"ecdsa-p{key.key_size}"
         return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ed448"
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the key has less than 112 bits of security, so that it takes `allow_weak`."""
+        key = self.public_key
+        if isinstance(key, rsa.RSAPublicKey):
+            return key.key_size < RSA_BITS_LEAST
+        return isinstance(key, dsa.DSAPublicKey | EcdsaLowPublicKey)
 
     def verify(self, signature: bytes, message: bytes, *, version: int = 2) -> bool:
         """Check the octets of HIP_SIGNATURE after its algorithm field; never raises.

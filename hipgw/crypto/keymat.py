@@ -160,7 +160,7 @@ class EspKeys:
 
 
 def draw_hip_keys(
-    keymat: Keymat, cipher: HipCipher, suite: HitSuite, local: Hit, peer: Hit
+    keymat: KeymatStream, cipher: HipCipher, suite: HitSuite, local: Hit, peer: Hit
 ) -> HipKeys:
     """Draw the four HIP keys from the start of KEYMAT (RFC 7401 section 6.5).
 
@@ -175,7 +175,9 @@ def draw_hip_keys(
     return HipKeys(*out, *into, keymat_index=end)
 
 
-def draw_hip_keys_v1(keymat: KeymatV1, transform: HipTransform, local: Hit, peer: Hit) -> HipKeys:
+def draw_hip_keys_v1(
+    keymat: KeymatStream, transform: HipTransform, local: Hit, peer: Hit
+) -> HipKeys:
     """Draw the four HIP keys of HIPv1 from the start of KEYMAT (RFC 5201 section 6.5).
 
     Args:

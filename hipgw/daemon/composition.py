@@ -166,7 +166,10 @@ class Daemon:
             resolver,
             lambda hit: self._gateway is not None and self._gateway.sas.has_peer(hit),
         )
-        own_lsis = lsis.start([entry.identity.hit for entry in identities])
+        own_lsis = lsis.start(
+            [entry.identity.hit for entry in identities],
+            {hit: entry.hits[0] for entry in identities for hit in entry.hits[1:]},
+        )
         facts = HostFacts(
             config.host.name or socket.gethostname(),
             tuple(identities),
@@ -222,7 +225,9 @@ class Daemon:
         known = [route.mtu_octets for route in routes if route is not None]
         # What a peer starts may come in either encapsulation, so both must fit.
         return interface_mtus(
-            min(known, default=DEFAULT_MTU_OCTETS), self._config.hip.esp_suites, Encapsulation
+            min(known, default=DEFAULT_MTU_OCTETS),
+            (*self._config.hip.esp_suites, *self._config.legacy.esp_suites),
+            Encapsulation,
         )
 
     def _assemble(
@@ -294,7 +299,11 @@ class Daemon:
         endpoint = Endpoint(
             [entry.identity for entry in identities],
             endpoint_config(
-                config, counter.stored, gateway.certificates.policy, resolver.rendezvous_of
+                config,
+                counter.stored,
+                gateway.certificates.policy,
+                resolver.rendezvous_of,
+                gateway.legacy,
             ),
             os.urandom,
             self._loop.time(),
@@ -312,6 +321,7 @@ class Daemon:
             paths=paths,
             ports=PortFamilies(facts.hits, facts.own_lsis),
             own_hits=facts.hits,
+            names_v1=facts.names_v1,
             udp_port=config.network.udp_port,
         )
         gateway.own = OwnIdentities(gateway, self._configure_interface)
@@ -365,7 +375,7 @@ class Daemon:
         sources: list[tuple[Address, Address]] = []
         own = [] if self._gateway is None else self._gateway.own.own_of_peers()
         for peer, peer_lsi, entry, own_lsi in own:
-            sources.append((IPv6Address(peer.packed), IPv6Address(entry.hit.packed)))
+            sources.append((IPv6Address(peer.packed), IPv6Address(entry.hit_for(peer).packed)))
             sources.append((IPv4Address(peer_lsi.packed), IPv4Address(own_lsi.packed)))
         return sources
 

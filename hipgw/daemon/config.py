@@ -34,6 +34,7 @@ from hipgw.values import (
     Encapsulation,
     EspSuite,
     HipCipher,
+    HipTransform,
     Hit,
     Lsi,
 )
@@ -144,6 +145,7 @@ class HipOptions:
     puzzle_k: int = option(0, read.whole_number(0, 28, "bits"), reloadable=True)
     puzzle_k_ceiling: int = option(16, read.whole_number(0, 28, "bits"), reloadable=True)
     puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"), reloadable=True)
+    default_version: int = option(2, read.whole_number(1, 2))
     accept_anonymous: bool = option(True, read.flag, reloadable=True)
     unused_association_lifetime_s: float = option(
         900.0, read.number(0, 7 * 86400, "seconds, 0 for ever"), reloadable=True
@@ -173,6 +175,25 @@ class HipOptions:
         20.0, read.number(1, 1e7, "packets per second"), reloadable=True
     )
     icmp_replies: str = option("should", read.one_of(("off", "should", "may")), reloadable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyOptions:
+    """`[legacy]`: what peers may use that speak HIPv1 or have weak keys."""
+
+    every_peer: bool = option(False, read.flag)
+    dh_groups: tuple[DhGroup, ...] = option(
+        (DhGroup.MODP_3072, DhGroup.MODP_1536),
+        read.several(read.one_of(read.DH_GROUPS_V1), least=1, most=2),
+    )
+    transforms: tuple[HipTransform, ...] = option(
+        (HipTransform.AES_128_CBC_HMAC_SHA1, HipTransform.TRIPLE_DES_CBC_HMAC_SHA1),
+        read.several(read.one_of(read.TRANSFORMS_V1), least=1, most=SUITES_MOST),
+    )
+    esp_suites: tuple[EspSuite, ...] = option(
+        (EspSuite.V1_AES_128_CBC_HMAC_SHA1, EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1),
+        read.several(read.one_of(read.ESP_SUITES_V1), least=1, most=SUITES_MOST),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +280,7 @@ class PeerOptions:
     certificates: bool | None = option(None, read.one_of(read.REQUIREMENTS), reloadable=True)
     """Whether it needs one; None: as `[certificates] policy` says."""
     via: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
+    legacy: bool = option(False, read.flag, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +293,7 @@ class Config:
     datapath: DatapathOptions = field(default_factory=DatapathOptions)
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
+    legacy: LegacyOptions = field(default_factory=LegacyOptions)
     opportunistic: OpportunisticOptions = field(default_factory=OpportunisticOptions)
     certificates: CertificateOptions = field(default_factory=CertificateOptions)
     control: ControlOptions = field(default_factory=ControlOptions)
@@ -301,6 +324,7 @@ TABLES: Final[Mapping[str, type]] = {
     "datapath": DatapathOptions,
     "offload": OffloadOptions,
     "hip": HipOptions,
+    "legacy": LegacyOptions,
     "opportunistic": OpportunisticOptions,
     "certificates": CertificateOptions,
     "control": ControlOptions,
@@ -386,17 +410,19 @@ def _check_identities(
 def _check_peers(
     peers: Sequence[tuple[int, PeerOptions]], prefix: IPv4Network, troubles: Troubles
 ) -> None:
-    """No HIT, LSI or name twice, and LSIs inside the prefix."""
+    """No HIT, LSI or name twice, and LSIs inside the prefix; a name may be that of two versions."""
     seen: dict[tuple[str, object], int] = {}
     for index, peer in peers:
-        values = {"hit": peer.hit, "lsi": peer.lsi, "name": peer.name.lower() or None}
+        name = (peer.hit.version, peer.name.lower()) if peer.name else None
+        values = {"hit": peer.hit, "lsi": peer.lsi, "name": name}
         for key, value in values.items():
             if value is None:
                 continue
             first = seen.setdefault((key, value), index)
             if first != index:
+                shown = peer.name.lower() if key == "name" else value
                 troubles.add(
-                    ("peer", index, key), f"{value} is that of peer[{first}]: expected another one"
+                    ("peer", index, key), f"{shown} is that of peer[{first}]: expected another one"
                 )
         if peer.lsi is not None:
             address = IPv4Address(peer.lsi.packed)

@@ -14,7 +14,16 @@ from typing import Any, Final, TypeVar
 
 from hipgw.daemon.strict_toml import OptionError, Reader, spell_type
 from hipgw.resolve import parse_locator
-from hipgw.values import Address, DhGroup, Encapsulation, EspSuite, HipCipher, Hit, Lsi
+from hipgw.values import (
+    Address,
+    DhGroup,
+    Encapsulation,
+    EspSuite,
+    HipCipher,
+    HipTransform,
+    Hit,
+    Lsi,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +45,28 @@ CIPHERS: Final = {
     "aes-128-cbc": HipCipher.AES_128_CBC,
     "aes-256-cbc": HipCipher.AES_256_CBC,
     "null": HipCipher.NULL,
+}
+DH_GROUPS_V1: Final = {
+    "modp-3072": DhGroup.MODP_3072,
+    "modp-1536": DhGroup.MODP_1536,
+    "modp-6144": DhGroup.MODP_6144,
+    "modp-8192": DhGroup.MODP_8192,
+    "modp-768": DhGroup.MODP_768,
+    "modp-384": DhGroup.MODP_384,
+}
+TRANSFORMS_V1: Final = {
+    "aes-128-cbc-hmac-sha1": HipTransform.AES_128_CBC_HMAC_SHA1,
+    "3des-cbc-hmac-sha1": HipTransform.TRIPLE_DES_CBC_HMAC_SHA1,
+    "3des-cbc-hmac-md5": HipTransform.TRIPLE_DES_CBC_HMAC_MD5,
+    "null-hmac-sha1": HipTransform.NULL_HMAC_SHA1,
+    "null-hmac-md5": HipTransform.NULL_HMAC_MD5,
+}
+ESP_SUITES_V1: Final = {
+    "aes-128-cbc-hmac-sha1": EspSuite.V1_AES_128_CBC_HMAC_SHA1,
+    "3des-cbc-hmac-sha1": EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1,
+    "3des-cbc-hmac-md5": EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5,
+    "null-hmac-sha1": EspSuite.V1_NULL_HMAC_SHA1,
+    "null-hmac-md5": EspSuite.V1_NULL_HMAC_MD5,
 }
 ESP_SUITES: Final = {
     "aes-128-gcm-16": EspSuite.AES_GCM_16,
@@ -188,14 +219,14 @@ def lsi_prefix(value: object) -> IPv4Network:
 
 def hit(value: object) -> Hit:
     """A HIT in IPv6 text form."""
-    wanted = "a HIT (an IPv6 address of 2001:20::/28)"
+    wanted = "a HIT (an IPv6 address of 2001:20::/28, or 2001:10::/28 for HIPv1)"
     if not isinstance(value, str):
         raise _expected(wanted, value)
     try:
         parsed = Hit.parse(value)
     except ValueError as error:
         raise _expected(wanted, value) from error
-    if parsed.version != 2:
+    if not parsed.version:
         raise _expected(wanted, value)
     return parsed
 

@@ -17,6 +17,8 @@ Method: parameters -> result.  Those marked * change something: root only.
     map_get: target -> {"hit", "ips", "lsi", "names"}
     hit_to_lsi: hit -> {"hit", "lsi"};  lsi_to_hit: lsi -> {"hit", "lsi"}
 
+    default_hip_version: -> {"version"};  set_default_hip_version*: version -> {"version"}
+
 `upkeep_methods` has more: rekey*, manual_update*, locators; `settings_methods` has reload*, set*,
 puzzle, new_puzzle*; `identity_methods`, too.
 
@@ -38,6 +40,7 @@ from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.identity_methods import IdentityMethods
+from hipgw.daemon.legacy import VERSIONS
 from hipgw.daemon.reloading import Reloader
 from hipgw.daemon.settings_methods import SettingsMethods
 from hipgw.daemon.upkeep_methods import UpkeepMethods
@@ -50,6 +53,7 @@ WAIT_S: Final = 15.0
 WAIT_LIMIT_S: Final = 600.0
 LOOK_UP_S: Final = 5.0
 
+HIT_PREFIXES: Final = "HITs are of 2001:20::/28, in HIPv1 of 2001:10::/28"
 KEYED_STATES: Final = frozenset({str(State.R2_SENT), str(State.ESTABLISHED)})
 """In R2-SENT the Responder has both SAs, and waits for the peer's first packet."""
 
@@ -92,8 +96,14 @@ class ControlMethods:
             "map_get": self._map_get,
             "hit_to_lsi": self._hit_to_lsi,
             "lsi_to_hit": self._lsi_to_hit,
+            "default_hip_version": self._default_hip_version,
         }
-        changes = {"connect": self._connect, "close": self._close, "map_add": self._map_add}
+        changes: dict[str, Callable[[Params], Awaitable[dict[str, Any]]]] = {
+            "connect": self._connect,
+            "close": self._close,
+            "map_add": self._map_add,
+            "set_default_hip_version": self._set_default_hip_version,
+        }
         table = {name: Method(_lister(name, view)) for name, view in lists.items()}
         table |= {name: Method(self._sharer(name, *how)) for name, how in shares.items()}
         table |= {name: Method(call) for name, call in reads.items()}
@@ -153,7 +163,7 @@ class ControlMethods:
         started_s = self._now()
         known = self._view_of(peer, None if source is None else source.hit)
         if known is None or known["state"] not in KEYED_STATES:
-            local = (source or gateway.own.of_peer(peer) or gateway.own.entries[0]).hit
+            local = (source or gateway.own.for_peer(peer)).hit_for(peer)
             known = self._view_of(peer, local)
             if known is not None and known["state"] == str(State.E_FAILED):
                 # The operator asks for another try now, not when the hold is over.
@@ -268,12 +278,12 @@ class ControlMethods:
             hit = None
         if hit is not None:
             if not hit.version:
-                raise RefusedError("bad_params", f"{text} is no HIT", "HITs are of 2001:20::/28")
+                raise RefusedError("bad_params", f"{text} is no HIT", HIT_PREFIXES)
             return hit
         try:
             return self._gateway.lsis.lsi_to_hit(Lsi.parse(text))
         except ValueError:
-            return self._gateway.resolver.hit_of_name(text)
+            return self._gateway.resolver.hit_of_name(text, self._gateway.default_version)
 
     def _refresh(self) -> None:
         if self._gateway.resolver.refresh():
@@ -287,8 +297,8 @@ class ControlMethods:
             lsi=str,
         )
         hit = _parsed(Hit.parse, given, "hit")
-        if hit.version != 2 or hit in self._gateway.facts.hits:
-            raise RefusedError("bad_params", f"{hit} is no HIT of a peer", "HITs: 2001:20::/28")
+        if not hit.version or hit in self._gateway.facts.hits:
+            raise RefusedError("bad_params", f"{hit} is no HIT of a peer", HIT_PREFIXES)
         address = await self._locator(given.get("ip", ""))
         lsi = _parsed(Lsi.parse, given, "lsi") if "lsi" in given else None
         if lsi is not None:
@@ -302,6 +312,18 @@ class ControlMethods:
                 raise RefusedError("wrong_lsi", str(error), f"{error}: choose another") from error
         self._gateway.resolver.add_mapping(hit, address, lsi)
         return self._mapping(hit)
+
+    async def _default_hip_version(self, params: Params) -> dict[str, Any]:
+        take_params(params)
+        return {"version": self._gateway.default_version}
+
+    async def _set_default_hip_version(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, version=int)
+        version = given.get("version")
+        if version not in VERSIONS:
+            raise RefusedError("bad_params", f"there is no HIP version {version}", "use 1 or 2")
+        self._gateway.default_version = version
+        return {"version": version}
 
     async def _locator(self, text: str) -> Address:
         """An address, or the first usable one of a host name."""
@@ -340,7 +362,7 @@ class ControlMethods:
         self._refresh()
         hit = _parsed(Hit.parse, given, "hit")
         if not hit.version:
-            raise RefusedError("bad_params", f"{hit} is no HIT", "HITs are of 2001:20::/28")
+            raise RefusedError("bad_params", f"{hit} is no HIT", HIT_PREFIXES)
         try:
             return {"hit": str(hit), "lsi": str(self._gateway.lsis.hit_to_lsi(hit))}
         except LsiConflictError as error:

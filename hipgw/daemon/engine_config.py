@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hipgw.daemon.config import Config, HipOptions
+from hipgw.daemon.legacy import LegacyPeers, carried
 from hipgw.errors import ConfigError
 from hipgw.proto import (
     NO_CERTIFICATES,
@@ -30,6 +31,7 @@ def endpoint_config(
     r1_counter: int,
     certificates: CertificatePolicy = NO_CERTIFICATES,
     rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody,
+    legacy_peers: LegacyPeers | None = None,
 ) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
@@ -38,17 +40,31 @@ def endpoint_config(
         r1_counter: the last one that was stored.
         certificates: what the files of `[certificates]` hold.
         rendezvous_of: the rendezvous servers of a peer.
+        legacy_peers: who may use what is of old; by default as `config` says, for ever.
 
     Raises:
-        ConfigError: a domain identifier that cannot be sent.
+        ConfigError: a domain identifier that cannot be sent, or no ESP suite of `[legacy]` that
+            this host has.
     """
-    hip = config.hip
+    hip, legacy_peers = config.hip, legacy_peers or LegacyPeers(config)
+    v1_esp_suites = carried(config.legacy.esp_suites)
+    if not v1_esp_suites:
+        raise ConfigError(
+            "libcrypto of this host has none of these: expected one that it has, such as "
+            "aes-128-cbc-hmac-sha1",
+            key="legacy.esp_suites",
+        )
     kind, octets = domain_identifier(config.identity.domain_identifier)
     return EndpointConfig(
         dh_groups=hip.dh_groups,
         hip_ciphers=hip.ciphers,
         esp_suites=hip.esp_suites,
         rendezvous_of=rendezvous_of,
+        is_legacy=legacy_peers.is_legacy,
+        speaks_v1=legacy_peers.speaks_v1,
+        v1_dh_groups=config.legacy.dh_groups,
+        v1_transforms=config.legacy.transforms,
+        v1_esp_suites=v1_esp_suites,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,

@@ -18,6 +18,7 @@ from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.icmp_sockets import IcmpSockets
 from hipgw.daemon.interception import Interception
 from hipgw.daemon.keys import NamedIdentity
+from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.sa_home import SaHome
@@ -78,8 +79,18 @@ class HostFacts:
 
     @property
     def hits(self) -> tuple[Hit, ...]:
-        """HITs of this host, the default one first."""
-        return tuple(entry.identity.hit for entry in self.identities)
+        """HITs of this host, the default one first; those of HIPv1 after those of HIPv2."""
+        hits = (hit for entry in self.identities for hit in entry.hits)
+        return tuple(sorted(hits, key=lambda hit: -hit.version))
+
+    @property
+    def names_v1(self) -> dict[Hit, Hit]:
+        """Each HIT of HIPv2, to that of HIPv1 of the same identity."""
+        return {entry.hits[0]: entry.hits[-1] for entry in self.identities}
+
+    def default_hit(self, version: int) -> Hit:
+        """By which this host goes by default in a HIP version; else that of HIPv2."""
+        return next((hit for hit in self.hits if hit.version == version), self.hits[0])
 
     @property
     def public_identities(self) -> tuple[HostIdentity, ...]:
@@ -118,6 +129,9 @@ class Gateway:
         queue_overruns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.config = config
+        self.legacy: Final = LegacyPeers(config)
+        self.default_version = config.hip.default_version
+        """HIP version of the HIT that a name stands for when there is one of each."""
         self.facts = facts
         self.resolver: Final = resolver
         self.lsis: Final = lsis

@@ -16,7 +16,7 @@ from typing import Final
 from hipgw.crypto import KEY_KINDS, PrivateHostIdentity
 from hipgw.daemon.state_files import TEMPORARY_SUFFIX, clear_leftovers, make_directory
 from hipgw.errors import ConfigError, CryptoError
-from hipgw.proto import IdentityTraits
+from hipgw.proto import IdentityTraits, hits_of
 from hipgw.values import Hit
 
 DEFAULT_KIND: Final = "ecdsa-p256"
@@ -49,6 +49,15 @@ class NamedIdentity:
     def hit(self) -> Hit:
         """The HIT."""
         return self.identity.hit
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """That of HIPv2, then that of HIPv1 if the key has one."""
+        return hits_of(self.identity)
+
+    def hit_for(self, peer: Hit) -> Hit:
+        """That of the HIP version of a peer, or else that of HIPv2."""
+        return next((hit for hit in self.hits if hit.version == peer.version), self.hit)
 
 
 def load_identities(directory: FilePath, default: str) -> list[NamedIdentity]:
@@ -84,14 +93,16 @@ def load_identities(directory: FilePath, default: str) -> list[NamedIdentity]:
     return [NamedIdentity(file.stem, load_identity(file)) for file in files]
 
 
-def create_identity(directory: FilePath, name: str, kind: str) -> PrivateHostIdentity:
+def create_identity(
+    directory: FilePath, name: str, kind: str, *, allow_weak: bool = False
+) -> PrivateHostIdentity:
     """Make a new host identity; never overwrites one.
 
     Raises:
         FileExistsError: there is a key of that name.
         OSError: the files cannot be written.
     """
-    identity = PrivateHostIdentity.generate(kind)
+    identity = PrivateHostIdentity.generate(kind, allow_weak=allow_weak)
     _write_new(directory / f"{name}.pem", identity.to_pem(), PRIVATE_MODE)
     public = directory / f"{name}.pub"
     public.unlink(missing_ok=True)
@@ -120,13 +131,19 @@ def load_identity(file: FilePath) -> PrivateHostIdentity:
     if len(content) > KEY_OCTETS_LIMIT:
         raise ConfigError("too long for a private key in PEM form", file=str(file))
     try:
-        return PrivateHostIdentity.from_pem(content)
+        identity = PrivateHostIdentity.from_pem(content, allow_weak=True)
     except CryptoError as error:
         raise ConfigError(
             f"{error}: expected an unencrypted private key in PEM form, of one of the kinds "
             f"{', '.join(KEY_KINDS)}; make one with `hipgw key new`",
             file=str(file),
         ) from error
+    if identity.public.is_weak:
+        log.warning(
+            "weak host identity: for legacy peers only",
+            extra={"file": file, "kind": identity.public.kind},
+        )
+    return identity
 
 
 def _check_owner(file: FilePath, status: os.stat_result) -> None:

@@ -7,7 +7,7 @@ knows to be fixed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -46,14 +46,23 @@ class LsiRegistry:
         self._resolver = resolver
         self._is_in_use = is_in_use
         self._saved: dict[Hit, Lsi] = {}
+        self._aliases: dict[Hit, Hit] = {}
+        """Own HITs of HIPv1, to those of the same identities in HIPv2."""
         self._unstored: set[Hit] = set()
 
-    def start(self, own_hits: Sequence[Hit]) -> tuple[Lsi, ...]:
+    def start(
+        self, own_hits: Sequence[Hit], aliases: Mapping[Hit, Hit] | None = None
+    ) -> tuple[Lsi, ...]:
         """Fill the table: own identities, then fixed LSIs, then those of the last run.
+
+        Args:
+            own_hits: of this host's identities.
+            aliases: other HITs of the same identities, in HIPv1, which share their LSIs.
 
         Returns:
             The LSIs of this host's identities, in their order.
         """
+        self._aliases = dict(aliases or {})
         own = tuple(self._table.give_own(hit) for hit in own_hits)
         self.apply_fixed(may_move_others=True)
         self._saved = _parse_entries(read_json(self._file))
@@ -61,12 +70,14 @@ class LsiRegistry:
             log.warning("LSI of the last run is taken", extra={"peer_hit": hit})
         return own
 
-    def add_own(self, hit: Hit) -> Lsi:
-        """The LSI of one more identity of this host."""
+    def add_own(self, hit: Hit, aliases: Sequence[Hit] = ()) -> Lsi:
+        """The LSI of one more identity of this host, and of its other HITs."""
+        self._aliases |= dict.fromkeys(aliases, hit)
         return self._table.give_own(hit)
 
     def release_own(self, hit: Hit) -> None:
         """An identity of this host is no more."""
+        self._aliases = {alias: own for alias, own in self._aliases.items() if own != hit}
         self._table.release_own(hit)
 
     def keep_out(self, hit: Hit) -> None:
@@ -90,11 +101,11 @@ class LsiRegistry:
 
     def hit_to_lsi(self, hit: Hit) -> Lsi:
         """The LSI of a HIT, given now if it has none; LsiConflictError when none is free."""
-        return self._table.give(hit, self._is_in_use)
+        return self._table.give(self._aliases.get(hit, hit), self._is_in_use)
 
     def known_lsi(self, hit: Hit) -> Lsi | None:
         """The LSI of a HIT if it has one; gives none."""
-        return self._table.lsi_of(hit)
+        return self._table.lsi_of(self._aliases.get(hit, hit))
 
     def lsi_to_hit(self, lsi: Lsi) -> Hit | None:
         """The HIT behind an LSI, or None."""

@@ -97,6 +97,14 @@ class OwnIdentities:
                 return self.named(options.identity)
         return None
 
+    def for_peer(self, peer: Hit) -> NamedIdentity:
+        """Who of us talks to a peer: by `[[peer]] identity`, else the first with a fit HIT."""
+        chosen = self.of_peer(peer)
+        if chosen is not None:
+            return chosen
+        fit = (one for one in self.entries if one.hit_for(peer).version == peer.version)
+        return next(fit, self.entries[0])
+
     async def anonymous(self) -> NamedIdentity:
         """An anonymous identity, made now if there is none."""
         for entry in reversed(self.entries):
@@ -179,7 +187,7 @@ class OwnIdentities:
     def add(self, entry: NamedIdentity) -> None:
         """Use an identity from now on."""
         gateway = self._gateway
-        lsi = gateway.lsis.add_own(entry.hit)
+        lsi = gateway.lsis.add_own(entry.hit, entry.hits[1:])
         facts = gateway.facts
         self._born[entry.hit] = gateway.engine.now()
         self._set(
@@ -254,7 +262,7 @@ class OwnIdentities:
     def _set(self, facts: HostFacts) -> None:
         gateway = self._gateway
         gateway.facts = facts
-        gateway.traffic.set_own(facts.hits, facts.own_lsis)
+        gateway.traffic.set_own(facts.hits, facts.own_lsis, facts.names_v1)
 
     def readdress(self) -> None:
         """Bring the interface up to date; a refusal costs its addresses, not the daemon."""

@@ -102,7 +102,13 @@ class Reloader:
         """Everything that can refuse comes first."""
         gateway = self._gateway
         try:
-            wanted = endpoint_config(config, 0, gateway.certificates.policy)
+            wanted = endpoint_config(
+                config,
+                0,
+                gateway.certificates.policy,
+                gateway.resolver.rendezvous_of,
+                gateway.legacy,
+            )
         except LocalProtocolError as error:
             raise ConfigError(str(error), key="hip") from error
         set_level(config.log.level)
@@ -115,6 +121,8 @@ class Reloader:
             gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun
         gateway.engine.step(lambda now: self._reconfigure(wanted, now))
+        if gateway.legacy.update(config):
+            gateway.engine.step(gateway.engine.endpoint.legacy_changed)
 
     def _reconfigure(self, wanted: EndpointConfig, now: float) -> None:
         self._gateway.engine.endpoint.reconfigure(wanted, now)

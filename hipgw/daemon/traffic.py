@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any, Final, Protocol
 
@@ -166,6 +166,7 @@ class Traffic:
         ports: PortFamilies,
         own_hits: Sequence[Hit],
         udp_port: int,
+        names_v1: Mapping[Hit, Hit] | None = None,
     ) -> None:
         self._data_path = data_path
         self._engine = engine
@@ -176,6 +177,7 @@ class Traffic:
         self._paths = paths
         self._ports = ports
         self._own_hits = frozenset(own_hits)
+        self._names_v1 = dict(names_v1 or {})
         self._udp_port = udp_port
         self._ready: dict[Pair, None] = {}
         self._port_families: dict[tuple[int, int], float] = {}
@@ -193,9 +195,15 @@ class Traffic:
             worker.PUNT_STRANGE: self.on_strange,
         }
 
-    def set_own(self, hits: Sequence[Hit], lsis: Sequence[Lsi]) -> None:
+    def set_own(
+        self,
+        hits: Sequence[Hit],
+        lsis: Sequence[Lsi],
+        names_v1: Mapping[Hit, Hit] | None = None,
+    ) -> None:
         """These are the HITs and LSIs of this host from now on."""
         self._own_hits = frozenset(hits)
+        self._names_v1 = dict(names_v1 or {})
         self._ports.set_own(hits, lsis)
 
     def take_punts(self) -> None:
@@ -225,6 +233,8 @@ class Traffic:
             self.counters["lsi_unknown"] += 1
             self._limited.info("no peer has this LSI", lsi=destination)
             return
+        if isinstance(source, Lsi) and peer.version == 1:
+            local = self._names_v1.get(local, local)  # an LSI is that of both HITs of an identity
         current = self._sas.outbound_of(local, peer)
         if current is None:
             self._keep(packet, local, peer)

@@ -81,7 +81,7 @@ def status_view(gateway: Gateway, now: float, most: int = STATUS_PEERS) -> dict[
             "lsis": [str(lsi) for lsi in facts.own_lsis],
         },
         "identity": {
-            "hit": str(default.identity.hit),
+            "hit": str(facts.default_hit(gateway.default_version)),
             "algorithm": default.identity.public.kind,
             "lsi": str(facts.own_lsis[0]),
         },
@@ -129,24 +129,27 @@ def _resident_octets() -> int:
 
 def hits_view(gateway: Gateway) -> list[dict[str, Any]]:
     """`hits`: the identities of this host, the default one first."""
-    directory = gateway.config.identity.directory
-    return [
+    facts, directory = gateway.facts, gateway.config.identity.directory
+    default = facts.default_hit(gateway.default_version)
+    shown = [
         {
-            "hit": str(entry.identity.hit),
+            "hit": str(hit),
+            "version": hit.version,
+            "legacy": hit.version == 1 or entry.identity.public.is_weak,
             "lsi": str(lsi),
             "algorithm": entry.identity.public.kind,
             "kind": "anonymous" if entry.traits.is_anonymous else "public",
-            "default": number == 0,
+            "default": hit == default,
             "name": entry.name,
             "domain_identifier": spell_domain_identifier(entry.traits.di_type, entry.traits.di),
             "retired": entry.is_retired,
             "rotate_s": entry.rotate_s,
             "file": str(directory / f"{entry.name}.pem") if entry.is_on_disk else None,
         }
-        for number, (entry, lsi) in enumerate(
-            zip(gateway.facts.identities, gateway.facts.own_lsis, strict=True)
-        )
+        for entry, lsi in zip(facts.identities, facts.own_lsis, strict=True)
+        for hit in entry.hits
     ]
+    return sorted(shown, key=lambda one: one["version"] != gateway.default_version)
 
 
 def peers_view(
@@ -205,6 +208,8 @@ def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[st
         "name": names[0] if names else None,
         "local_hit": str(view.local),
         "local_lsi": _text(gateway.lsis.known_lsi(view.local)),
+        "version": view.version,
+        "legacy": view.is_legacy,
         "state": str(view.state),
         "role": str(view.role).lower(),
         "hostname": spell_domain_identifier(view.peer_di_type, view.peer_di),
@@ -239,6 +244,8 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         "lsi": _text(gateway.lsis.known_lsi(hit)),
         "name": names[0] if names else None,
         **_usual_local(gateway, hit),
+        "version": hit.version,
+        "legacy": gateway.legacy.is_legacy(hit),
         "state": str(State.UNASSOCIATED),
         **dict.fromkeys(NOT_YET_KNOWN),
         **dict.fromkeys(NOT_YET_COUNTED, 0),
@@ -251,9 +258,9 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
 
 def _usual_local(gateway: Gateway, peer: Hit) -> dict[str, Any]:
     """Who of us would talk to a peer."""
-    entry = gateway.own.of_peer(peer) or gateway.facts.identities[0]
+    entry = gateway.own.for_peer(peer)
     return {
-        "local_hit": str(entry.hit),
+        "local_hit": str(entry.hit_for(peer)),
         "local_lsi": _text(gateway.lsis.known_lsi(entry.hit)),
     }
 
@@ -273,6 +280,8 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
         "direction": record.direction.name.lower(),
         "spi": record.spi,
         "suite": record.suite.name,
+        "version": record.local_hit.version,
+        "legacy": record.local_hit.version == 1,
         "local_hit": str(record.local_hit),
         "peer_hit": str(record.peer_hit),
         "local_lsi": _text(record.local_lsi),

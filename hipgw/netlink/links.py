@@ -47,7 +47,8 @@ def configure_interface(
     """Bring the HIP interface up with exactly these HITs and LSIs, and the routes to all others.
 
     Each HIT is a /128 and each LSI a /32 without duplicate address detection.  The ORCHID prefixes
-    and `lsi_prefix` are routed to the interface with the first HIT and the first LSI as source.
+    and `lsi_prefix` are routed to the interface; the source is the first HIT of the same prefix,
+    else the first HIT, and the first LSI.
     Calling it again with other values moves the interface to them.
 
     Args:
@@ -81,7 +82,8 @@ def configure_interface(
         set_addresses(socket, index, [*own_hits, *own_lsis], within=[*hit_networks, lsi_network])
         if own_hits:
             for network in hit_networks:
-                replace_interface_route(socket, index, network, source=own_hits[0])
+                source = next((hit for hit in own_hits if hit in network), own_hits[0])
+                replace_interface_route(socket, index, network, source=source)
         if own_lsis:
             replace_interface_route(socket, index, lsi_network, source=own_lsis[0], mtu=lsi_mtu)
         set_host_routes(socket, index, dict(sources), lsi_mtu)

@@ -1,4 +1,4 @@
-"""The HIPv2 engine: every association of a host, without I/O, clock or randomness of its own.
+"""The engine of both HIP versions: every association of a host, without I/O, clock or randomness.
 
 Bytes, time and randomness come in through `Endpoint`; effects (work for the loop) and events
 (facts for the operator) go out.  `states` owns the state machine.
@@ -10,6 +10,7 @@ from hipgw.proto.certificate_observer import CertificateObserver, ObservedPacket
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
 from hipgw.proto.config import EndpointConfig, IcmpReplies, permit_everyone
 from hipgw.proto.credentials import CertificateView, Standing
+from hipgw.proto.dialects import hits_of
 from hipgw.proto.effects import (
     AbandonJob,
     ClaimI1s,
@@ -99,5 +100,6 @@ __all__ = [
     "State",
     "StoreR1Counter",
     "Trigger",
+    "hits_of",
     "permit_everyone",
 ]

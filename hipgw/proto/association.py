@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from hipgw.crypto import DhPrivateKey, HostIdentity, PrivateHostIdentity
+from hipgw.crypto import DhPrivateKey, HostIdentity
 from hipgw.proto.association_view import AssociationView, HeartbeatView
 from hipgw.proto.credentials import Credentials
 from hipgw.proto.credit import Credit
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import Role
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.locators import Announced, PeerLocators
 from hipgw.proto.rekey_jobs import DerivedSas, Material
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 from hipgw.proto.update_state import Reply, Updates
-from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
-from hipgw.wire import Cert, EspInfo, HipPacket, HostId, LocatorRecord
+from hipgw.values import WEAK_DH_GROUPS, Address, Direction, Hit, HitSuite, Path, Spi
+from hipgw.wire import HIP_VERSION, Cert, EspInfo, HipPacket, HostId, LocatorRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,8 +266,9 @@ class Closing:
 class Association:
     """State between one of our identities and one peer."""
 
-    local: PrivateHostIdentity = field(repr=False)
+    local: LocalIdentity = field(repr=False)
     peer: Hit
+    dialect: Dialect
     path: Path
     role: Role
     since_s: float
@@ -335,6 +338,16 @@ class Association:
         self.retransmissions = 0
         self.last_heard_s = now
 
+    def _is_legacy(self) -> bool:
+        """Whether anything of old is in use that the configuration had to allow."""
+        keying, identity = self.keying, self.peer_identity
+        return (
+            self.dialect.VERSION != HIP_VERSION
+            or self.local.is_weak
+            or (identity is not None and identity.is_weak)
+            or (keying is not None and keying.dh_group in WEAK_DH_GROUPS)
+        )
+
     def view(self) -> AssociationView:
         """A snapshot for the operator, without secrets."""
         keying, host_id = self.keying, self.peer_host_id
@@ -342,6 +355,8 @@ class Association:
         return AssociationView(
             local=self.local.hit,
             peer=self.peer,
+            version=self.dialect.VERSION,
+            is_legacy=self._is_legacy(),
             state=self._state,
             role=self.role,
             path=self.path,

@@ -14,6 +14,7 @@ from hipgw.values import (
     EspSuite,
     HiAlgorithm,
     HipCipher,
+    HipTransform,
     Hit,
     HitSuite,
     Path,
@@ -37,13 +38,17 @@ class AssociationView:
 
     local: Hit
     peer: Hit
+    version: int
+    """Of HIP."""
+    is_legacy: bool
+    """Whether it uses what only `legacy` peers may: HIPv1, a weak key, a weak group."""
     state: State
     role: Role
     path: Path
     spi_in: Spi | None
     spi_out: Spi | None
     esp_suite: EspSuite | None
-    hip_cipher: HipCipher | None
+    hip_cipher: HipCipher | HipTransform | None
     dh_group: DhGroup | None
     hit_suite: HitSuite | None
     peer_algorithm: HiAlgorithm | None

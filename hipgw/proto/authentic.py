@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from hipgw.crypto import mac_is_right
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
-from hipgw.proto.jobs import Keying, VerifySignature
+from hipgw.proto.jobs import VerifySignature
+from hipgw.proto.keying import Keying
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import Trigger
-from hipgw.wire import HipMac, HipPacket, HipSignature, PacketType, ParameterType, covered_octets
+from hipgw.wire import HipMac, HipPacket, HipSignature, PacketType
 
 TRIGGER_OF: Final = {
     PacketType.UPDATE: Trigger.UPDATE_VALID,
@@ -57,10 +57,9 @@ class Authenticator:
         keying = association.keying
         if keying is None or not association.allows(trigger):
             raise RefusedError("state_unexpected")
-        mac = packet.require(HipMac)
+        packet.require(HipMac)
         packet.require(HipSignature)
-        covered = covered_octets(packet.octets, ParameterType.HIP_MAC)
-        if not mac_is_right(keying.suite, keying.hip.mac_in, covered, mac.mac):
+        if not association.dialect.mac_is_right(packet, keying.protection, keying.hip.mac_in):
             raise RefusedError("mac_wrong")
         return association, keying
 
@@ -96,7 +95,9 @@ class Authenticator:
         association.begin_check(work)
         claim = Claim(association, keying, TRIGGER_OF[packet.packet_type], work, then)
         self._core.compute(
-            VerifySignature(identity, packet.require(HipSignature), packet.octets),
+            VerifySignature(
+                association.dialect, identity, packet.require(HipSignature), packet.octets
+            ),
             partial(self._on_verified, claim),
         )
 

@@ -41,7 +41,7 @@ from hipgw.proto.closing import Closer
 from hipgw.proto.core import Core, TimerKind
 from hipgw.proto.credentials import Credentials, Standing
 from hipgw.proto.events import CertificateJudged
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.refusals import Refused
 from hipgw.proto.states import State, Trigger

@@ -26,8 +26,9 @@ from hipgw.proto.certificate_groups import (
     CertificateGroupError,
     VerifyCertificates,
 )
+from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.initiator_jobs import VerifyR1
-from hipgw.proto.jobs import VerifySignature, identity_from_host_id
+from hipgw.proto.jobs import VerifySignature
 from hipgw.proto.refusals import Refused
 from hipgw.values import Hit
 from hipgw.wire import (
@@ -43,6 +44,7 @@ from hipgw.wire import (
 K = TypeVar("K")
 V = TypeVar("V")
 
+DIALECT: Final = DialectV2()
 HOSTS_MOST: Final = 4096
 """Keys, and pairs with a group that goes on, that are remembered; the oldest goes first."""
 
@@ -152,7 +154,7 @@ class CertificateObserver:
         host_id = packet.get(HostId)
         if host_id is None or packet.sender in self._keys:
             return
-        identity = identity_from_host_id(host_id, packet.sender)
+        identity = DIALECT.identity_from_host_id(host_id, packet.sender)
         if not isinstance(identity, Refused):
             _remember(self._keys, identity)
 
@@ -180,10 +182,12 @@ def _is_signed_by(packet: HipPacket, identity: HostIdentity) -> bool:
         if second is None or host_id is None:
             return False
         return isinstance(
-            VerifyR1(packet.sender, host_id, packet.octets, second).run(), HostIdentity
+            VerifyR1(DIALECT, packet.sender, host_id, packet.octets, second).run(), HostIdentity
         )
     signature = packet.get(HipSignature)
-    return signature is not None and VerifySignature(identity, signature, packet.octets).run()
+    return (
+        signature is not None and VerifySignature(DIALECT, identity, signature, packet.octets).run()
+    )
 
 
 def _of(packet: HipPacket, passing: Passing, detail: str = "") -> ObservedPacket:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto.association import Association
 from hipgw.proto.certificate_check import CertificateCheck
 from hipgw.proto.certificate_room import NO_OFFER, Offer
 from hipgw.proto.core import Core
 from hipgw.proto.credentials import JUDGEMENTS_BURST, JUDGEMENTS_RATE, Credentials
 from hipgw.proto.limits import TokenBucket
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.values import Hit
 from hipgw.wire import Cert, PacketType, Parameter, parse_packet
 
@@ -27,12 +27,12 @@ def offer_for(core: Core, kind: PacketType, local: Hit) -> Offer:
 def certificates_beside(
     core: Core,
     kind: PacketType,
-    identity: PrivateHostIdentity,
+    identity: LocalIdentity,
     parameters: Sequence[Parameter],
 ) -> tuple[Cert, ...]:
     """Certificates for a packet that the engine builds itself, counted."""
     offer = offer_for(core, kind, identity.hit)
-    fitting = offer.beside(parameters, identity)
+    fitting = offer.beside(parameters, identity.key)
     if fitting:
         core.note("certificates_sent")
     elif offer.certificates:

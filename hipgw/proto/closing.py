@@ -9,8 +9,9 @@ from hipgw.proto.association import Association, Closing
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.jobs import Keying, SignPacket
-from hipgw.proto.packets import build_packet, with_mac, with_unsigned_echoes
+from hipgw.proto.jobs import SignPacket
+from hipgw.proto.keying import Keying
+from hipgw.proto.packets import with_unsigned_echoes
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import State, Trigger
 from hipgw.values import Path
@@ -51,8 +52,9 @@ class Closer:
         core.arm(association, TimerKind.RETRY, now, core.jitter(closing.delay_s))
         if keying is None:
             return
+        octets = self._build(association, keying, closing.echo)
         core.compute(
-            SignPacket(association.local, self._build(association, keying, closing.echo)),
+            SignPacket(association.dialect, association.local, octets),
             partial(self._on_signed, association, closing),
         )
 
@@ -63,7 +65,7 @@ class Closer:
             return
         octets = self._build(association, keying, core.randomness(ECHO_OCTETS))
         core.compute(
-            SignPacket(association.local, octets),
+            SignPacket(association.dialect, association.local, octets),
             partial(self._on_ack_signed, association.path, ()),
         )
 
@@ -71,8 +73,9 @@ class Closer:
         """A CLOSE, all but its signature."""
         local, request = association.local, EchoRequestSigned(echo)
         shown = certificates_beside(self._core, PacketType.CLOSE, local, (request,))
-        octets = build_packet(PacketType.CLOSE, local.hit, association.peer, (request, *shown))
-        return with_mac(octets, keying.suite, keying.hip.mac_out)
+        dialect, parameters = association.dialect, (request, *shown)
+        octets = dialect.build(PacketType.CLOSE, local.hit, association.peer, parameters)
+        return dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
 
     def _on_signed(
         self, association: Association, closing: Closing, result: object, _now: float
@@ -132,16 +135,18 @@ class Closer:
             association.initiation = association.acceptance = None
             core.arm(association, TimerKind.LIFE, now, config.ual_s + 2 * config.msl_s)
         association.move(Trigger.CLOSE_VALID, now)
-        octets = build_packet(
+        dialect = association.dialect
+        octets = dialect.build(
             PacketType.CLOSE_ACK,
             association.local.hit,
             association.peer,
             (EchoResponseSigned(packet.require(EchoRequestSigned).data),),
         )
-        octets = with_mac(octets, keying.suite, keying.hip.mac_out)
+        octets = dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
         unsigned = tuple(request.data for request in packet.all(EchoRequestUnsigned))
         core.compute(
-            SignPacket(association.local, octets), partial(self._on_ack_signed, path, unsigned)
+            SignPacket(dialect, association.local, octets),
+            partial(self._on_ack_signed, path, unsigned),
         )
 
     def _on_ack_signed(

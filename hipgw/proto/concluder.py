@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from hipgw.crypto import mac_is_right
 from hipgw.proto.association import Association
 from hipgw.proto.certificate_gate import CertificateGate
 from hipgw.proto.core import Core
-from hipgw.proto.jobs import Keying, VerifySignature
+from hipgw.proto.jobs import VerifySignature
+from hipgw.proto.keying import Keying
 from hipgw.proto.packets import esp_info_is_fit
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Path, Spi
-from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, LocatorSet, mac2_octets
+from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, LocatorSet
 
 
 class Concluder:
@@ -43,9 +43,11 @@ class Concluder:
         ):
             raise RefusedError("state_unexpected")
         esp_info = packet.require(EspInfo)
-        mac, signature = packet.require(HipMac2), packet.require(HipSignature)
-        covered = mac2_octets(packet.octets, initiation.peer_host_id_tlv)
-        if not mac_is_right(keying.suite, keying.hip.mac_in, covered, mac.mac):
+        packet.require(HipMac2)
+        signature = packet.require(HipSignature)
+        if not association.dialect.mac_2_is_right(
+            packet, keying.protection, keying.hip.mac_in, initiation.peer_host_id_tlv
+        ):
             raise RefusedError("mac_wrong")
         if not esp_info_is_fit(esp_info, keying.hip.keymat_index):
             raise RefusedError("hip_malformed")
@@ -54,7 +56,7 @@ class Concluder:
             raise RefusedError("replayed")
         association.begin_check(kind)
         self._core.compute(
-            VerifySignature(identity, signature, packet.octets),
+            VerifySignature(association.dialect, identity, signature, packet.octets),
             partial(self._on_verified, association, keying, packet),
         )
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Final
 
+from hipgw.crypto import USABLE_TRANSFORMS
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
-from hipgw.values import Address, DhGroup, EspSuite, HipCipher, Hit, HitSuite
+from hipgw.values import (
+    DH_GROUPS_V1_ONLY,
+    ESP_SUITES_V1_ONLY,
+    Address,
+    DhGroup,
+    EspSuite,
+    HipCipher,
+    HipTransform,
+    Hit,
+    HitSuite,
+)
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
 _POSITIVE: Final = (
@@ -33,6 +44,11 @@ _POSITIVE: Final = (
     "half_open_most",
     "unproven_most",
 )
+_USABLE_V1: Final[dict[str, frozenset[IntEnum]]] = {
+    "v1_dh_groups": DH_GROUPS_V1_ONLY | {DhGroup.MODP_1536, DhGroup.MODP_3072},
+    "v1_transforms": frozenset(USABLE_TRANSFORMS),
+    "v1_esp_suites": ESP_SUITES_V1_ONLY,
+}
 _NOT_NEGATIVE: Final = (
     "rekey_s",
     "rekey_octets",
@@ -69,6 +85,16 @@ def permit_everyone(peer: Hit) -> bool:
     return not peer.is_null
 
 
+def is_nobody(_peer: Hit) -> bool:
+    """The default: no peer may use algorithms of old."""
+    return False
+
+
+def is_never() -> bool:
+    """The default: HIPv1 is not spoken."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
     """Preferences (most preferred first), timers (seconds) and ceilings of an endpoint."""
@@ -96,6 +122,22 @@ class EndpointConfig:
     """Whether a peer may have an association with us; asked after a solved puzzle."""
     rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody
     """Rendezvous servers of a peer, to which UPDATEs go as well when the direct ways are silent."""
+    is_legacy: Callable[[Hit], bool] = is_nobody
+    """Whether a peer may use what is of old: HIPv1, DSA, RSA below 2048 bits, weak groups; asked
+    for every packet."""
+    speaks_v1: Callable[[], bool] = is_never
+    """Whether there may be such a peer, so that R1s of HIPv1 are made; asked for each generation.
+    """
+    v1_dh_groups: tuple[DhGroup, ...] = (DhGroup.MODP_3072, DhGroup.MODP_1536)
+    """For HIPv1, most preferred first; an R1 has the first two (RFC 5201 section 5.2.6)."""
+    v1_transforms: tuple[HipTransform, ...] = (
+        HipTransform.AES_128_CBC_HMAC_SHA1,
+        HipTransform.TRIPLE_DES_CBC_HMAC_SHA1,
+    )
+    v1_esp_suites: tuple[EspSuite, ...] = (
+        EspSuite.V1_AES_128_CBC_HMAC_SHA1,
+        EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1,
+    )
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
     accept_anonymous: bool = True
@@ -255,6 +297,7 @@ class EndpointConfig:
         for name in ("hip_ciphers", "esp_suites"):
             if len(getattr(self, name)) > 6:
                 raise LocalProtocolError(f"{name} holds more than 6 suites (RFC 7401 5.2.8)")
+        self._check_v1()
         self._check_upkeep()
         if not 0 <= self.puzzle_k <= 255:
             raise LocalProtocolError(f"puzzle_k is {self.puzzle_k}: expected 0 to 255")
@@ -271,6 +314,16 @@ class EndpointConfig:
                 f"r1_period_s {self.r1_period_s} is below the puzzle lifetime "
                 f"{self.puzzle_lifetime_s} s: a valid solution would be refused"
             )
+
+    def _check_v1(self) -> None:
+        for name, usable in _USABLE_V1.items():
+            chosen = getattr(self, name)
+            unusable = [one.name for one in chosen if one not in usable]
+            if unusable or not 1 <= len(chosen) <= 6:
+                raise LocalProtocolError(
+                    f"{name}: expected 1 to 6 of {', '.join(sorted(one.name for one in usable))},"
+                    f" found {', '.join(unusable) or len(chosen)}"
+                )
 
     def _check_upkeep(self) -> None:
         for name in _POSITIVE:

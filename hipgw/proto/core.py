@@ -11,10 +11,12 @@ from hipgw.crypto import PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.config import EndpointConfig
+from hipgw.proto.dialects import Dialects
 from hipgw.proto.effects import AbandonJob, ClaimI1s, Compute, Effect, JobId, SendDatagram
 from hipgw.proto.events import Closed, Established, Event, Failed, IdentityGone, PeerIsAnonymous
 from hipgw.proto.jobs import Job
 from hipgw.proto.limits import FailureMemory, SourceLimiter
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.puzzle_nonce import R1Clock
@@ -24,7 +26,7 @@ from hipgw.proto.timers import TimerHeap
 from hipgw.proto.unproven import Unproven
 from hipgw.values import Encapsulation, Hit, Path
 from hipgw.values.reasons import CONTROL_REASONS
-from hipgw.wire import PacketType, with_checksum
+from hipgw.wire import HIP_VERSION, PacketType, with_checksum
 
 NO_TRAITS: Final[Mapping[Hit, IdentityTraits]] = MappingProxyType({})
 JobEnd = Callable[[object, float], None]
@@ -67,19 +69,23 @@ class Core:
     ) -> None:
         if not identities:
             raise LocalProtocolError("an endpoint needs at least one host identity")
-        self.identities: Final = {identity.hit: identity for identity in identities}
+        self.dialects = Dialects(config)
+        self.identities: Final[dict[Hit, LocalIdentity]] = {}
+        """Ours by HIT, each once per HIP version that has a HIT for it; the default one first."""
         self.config = config
         """Replaced as a whole by `reconfiguring`; nobody keeps a part of it."""
         self.puzzle_k = config.puzzle_k
         """Difficulty of our next R1s."""
         self.answers_opportunistic = config.answer_opportunistic
         """Whether an I1 to the NULL HIT gets an R1; the operator may change it."""
-        self._traits: Final = dict(traits)
+        self._traits: Final[dict[Hit, IdentityTraits]] = {}
         self._usual_traits = IdentityTraits(
             di_type=config.domain_identifier_type, di=config.domain_identifier
         )
         self._retired: Final[set[Hit]] = set()
         self.certificates = config.certificates
+        for key in identities:
+            self.add_identity(key, traits.get(key.hit))
         self.randomness: Final = randomness
         self.associations: Final[dict[tuple[Hit, Hit], Association]] = {}
         self.timers: Final[TimerHeap[TimerKey]] = TimerHeap()
@@ -114,9 +120,17 @@ class Core:
         """How one of our identities shows itself."""
         return self._traits.get(hit, self._usual_traits)
 
-    def offered(self) -> list[PrivateHostIdentity]:
+    def offered(self, version: int = HIP_VERSION) -> list[LocalIdentity]:
         """Identities for new associations, the default one first; not those on their way out."""
-        return [one for hit, one in self.identities.items() if hit not in self._retired]
+        return [one for one in self.identities_of(version) if one.hit not in self._retired]
+
+    def _names_of(self, key: PrivateHostIdentity) -> list[LocalIdentity]:
+        """A key under the HIT of each HIP version that has one for it."""
+        return [
+            LocalIdentity.of(key, dialect.VERSION)
+            for dialect in self.dialects.known
+            if dialect.can_name(key)
+        ]
 
     def is_retired(self, hit: Hit) -> bool:
         """Whether an identity of ours is on its way out."""
@@ -124,28 +138,36 @@ class Core:
 
     def add_identity(self, identity: PrivateHostIdentity, traits: IdentityTraits | None) -> None:
         """One more identity, or one on its way out that stays."""
-        self._retired.discard(identity.hit)
-        self.identities[identity.hit] = identity
-        if traits is not None:
-            self._traits[identity.hit] = traits
+        for local in self._names_of(identity):
+            self._retired.discard(local.hit)
+            self.identities[local.hit] = local
+            if traits is not None:
+                self._traits[local.hit] = traits
 
     def retire_identity(self, hit: Hit) -> None:
         """Offer an identity no more; it goes with its last association."""
-        self._retired.add(hit)
+        self._retired.update(local.hit for local in self._names_of(self.identities[hit].key))
         self._drop_retired(hit)
 
     def _drop_retired(self, hit: Hit) -> None:
-        if hit in self._retired and not any(local == hit for local, _ in self.associations):
-            self._retired.discard(hit)
-            self._traits.pop(hit, None)
-            del self.identities[hit]
-            self.events.append(IdentityGone(hit))
+        if hit not in self._retired:
+            return
+        key = self.identities[hit].key
+        names = {local.hit for local in self._names_of(key)}
+        if any(local in names for local, _ in self.associations):
+            return
+        for name in names:
+            self._retired.discard(name)
+            self._traits.pop(name, None)
+            del self.identities[name]
+        self.events.append(IdentityGone(key.hit))
 
     def take_config(self, config: EndpointConfig) -> None:
         """Go on with another configuration; a switch that it does not change stays where it is."""
         if config.answer_opportunistic != self.config.answer_opportunistic:
             self.answers_opportunistic = config.answer_opportunistic
         self.config = config
+        self.dialects = Dialects(config)
         self._usual_traits = IdentityTraits(
             di_type=config.domain_identifier_type, di=config.domain_identifier
         )
@@ -207,8 +229,8 @@ class Core:
         """The association of a pair, or None."""
         return self.associations.get((local, peer))
 
-    def pair(self, peer: Hit, local: Hit | None) -> tuple[PrivateHostIdentity, Association | None]:
-        """Which of us speaks to `peer`: the one named, else the one that does, else the first.
+    def pair(self, peer: Hit, local: Hit | None) -> tuple[LocalIdentity, Association | None]:
+        """Which of us speaks to `peer`: the one named, else the one that does, else the first fit.
 
         Raises:
             KeyError: `local` is not ours.
@@ -222,6 +244,10 @@ class Core:
                 best = association
         if best is not None:
             return best.local, best
+        for candidate in self.offered(peer.version):
+            if candidate.is_weak and not self.config.is_legacy(peer):
+                continue
+            return candidate, None
         return self.offered()[0], None
 
     def note_anonymity(self, association: Association, *, is_anonymous: bool) -> None:
@@ -229,6 +255,10 @@ class Core:
         association.peer_is_anonymous = is_anonymous
         if is_anonymous:
             self.events.append(PeerIsAnonymous(association.local.hit, association.peer))
+
+    def identities_of(self, version: int) -> list[LocalIdentity]:
+        """Ours that have a HIT of a HIP version, the default one first."""
+        return [local for local in self.identities.values() if local.version == version]
 
     def has_room(self) -> bool:
         """Whether one more association is below the ceiling."""
@@ -245,7 +275,7 @@ class Core:
             del self.associations[pair]
             self.effects.append(ClaimI1s(*pair, is_claimed=False))
 
-    def change_local(self, association: Association, local: PrivateHostIdentity) -> None:
+    def change_local(self, association: Association, local: LocalIdentity) -> None:
         """Go on under another identity of ours."""
         before = association.local.hit
         self._take_out(association)

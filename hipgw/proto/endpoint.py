@@ -17,10 +17,12 @@ from hipgw.proto.closing import Closer
 from hipgw.proto.concluder import Concluder
 from hipgw.proto.config import EndpointConfig
 from hipgw.proto.core import NO_TRAITS, Core, TimerKind
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.effects import Effect, JobId
 from hipgw.proto.events import Event, Failed, Role
 from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.initiator import Initiator
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.opportunistic import Opportunist
@@ -28,15 +30,14 @@ from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
 from hipgw.proto.reconfiguring import Reconfigurer
+from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.state_loss import StateLoss
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.upkeep import Upkeep
-from hipgw.values import Address, Direction, Hit, HitSuite, Path, Spi
-from hipgw.wire import HIP_VERSION, PacketType
-
-_SUITES: Final = frozenset(int(suite) for suite in HitSuite)
+from hipgw.values import Address, Direction, Hit, Path, Spi
+from hipgw.wire import PacketType
 
 
 class Endpoint:
@@ -176,12 +177,13 @@ class Endpoint:
         ways = (*paths, *via)
         if not ways:
             raise LocalProtocolError(f"no path to {peer}: give at least one address")
-        refusal = self._reason_not_to(peer, association)
-        if refusal is not None:
-            core.events.append(Failed(identity.hit, peer, refusal))
+        try:
+            dialect = self._dialect_for(peer, identity, association)
+        except RefusedError as refusal:
+            core.events.append(Failed(identity.hit, peer, refusal.refused.reason))
             return
         if association is None:
-            association = Association(identity, peer, ways[0], Role.INITIATOR, now, now)
+            association = Association(identity, peer, dialect, ways[0], Role.INITIATOR, now, now)
             core.add(association)
         self._initiator.begin(association, paths, now, via=via)
 
@@ -367,6 +369,10 @@ class Endpoint:
         self._upkeep.reachability.path_failed(path, now, is_certain=is_certain)
 
     # --- entry points: what the host and its operator say ---
+
+    def legacy_changed(self, now: float) -> None:
+        """Other peers are `legacy` than before: R1s may be needed in another HIP version."""
+        self._pool.renew(now)
 
     def local_addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
         """These are the addresses of this host that HIP may use, all of them, settled.
@@ -556,14 +562,25 @@ class Endpoint:
             raise LocalProtocolError(f"{local} is not a HIT of this host")
         if peer in identities:
             raise LocalProtocolError(f"{peer} is this host: no association with oneself")
-        if peer.version != HIP_VERSION:
-            raise LocalProtocolError(f"{peer} is not a HIT of HIP version 2 (2001:20::/28)")
+        if not peer.version:
+            raise LocalProtocolError(f"{peer} is not a HIT (2001:20::/28, HIPv1: 2001:10::/28)")
+        if local is not None and local.version != peer.version:
+            raise LocalProtocolError(f"{local} and {peer} are HITs of different HIP versions")
 
-    def _reason_not_to(self, peer: Hit, association: Association | None) -> str | None:
-        if peer.suite not in _SUITES:
-            return "hit_suite"
-        if not self._core.config.permits(peer):
-            return "policy"
-        if association is None and not self._core.has_room():
-            return "busy"
-        return None
+    def _dialect_for(
+        self, peer: Hit, local: LocalIdentity, association: Association | None
+    ) -> Dialect:
+        """How to call a peer; RefusedError when that is of no use, or not allowed."""
+        core = self._core
+        dialect = core.dialects.of(peer.version, peer)
+        if not dialect.can_verify(peer):
+            raise RefusedError("hit_suite")
+        if not dialect.may_use(local):
+            raise RefusedError("no_identity")
+        if not core.config.permits(peer):
+            raise RefusedError("policy")
+        if not dialect.dh_groups(core.config):
+            raise RefusedError("dh_group")
+        if association is None and not core.has_room():
+            raise RefusedError("busy")
+        return dialect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from hipgw.values import NULL_HIT, DhGroup, EspSuite, HipCipher, Hit, Path, Spi
+from hipgw.values import NULL_HIT, DhGroup, EspSuite, HipCipher, HipTransform, Hit, Path, Spi
 
 
 class Role(Enum):
@@ -29,7 +29,7 @@ class Established:
     spi_in: Spi
     spi_out: Spi
     esp_suite: EspSuite
-    hip_cipher: HipCipher
+    hip_cipher: HipCipher | HipTransform
     dh_group: DhGroup
     exchange_s: float
     """Seconds since the first I1 (Initiator) or the I2 (Responder)."""

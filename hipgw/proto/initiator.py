@@ -17,39 +17,32 @@ from hipgw.proto.association import NOTHING, Association, HeldR1, Initiation
 from hipgw.proto.certificate_check import MISSING, REFUSED
 from hipgw.proto.certificate_offers import note_sent, offer_for
 from hipgw.proto.core import Core, JobEnd, TimerKind
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import Role
 from hipgw.proto.initiator_jobs import AnsweredR1, AnswerR1, PuzzleUnsolved, VerifyR1
-from hipgw.proto.jobs import Proposal, hit_matches
+from hipgw.proto.keying import Proposal
 from hipgw.proto.locators import listed
-from hipgw.proto.negotiation import UnacceptableError, proposal_from_r1
+from hipgw.proto.negotiation import UnacceptableError
 from hipgw.proto.notifying import Notifier
-from hipgw.proto.packets import build_i1
 from hipgw.proto.r1_choice import R1Choice
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State, Trigger
-from hipgw.values import RHASH_OCTETS, HitSuite, NotifyType, Path, Spi
+from hipgw.values import NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
     Cert,
-    DhGroupList,
-    DiffieHellman,
     EchoRequestSigned,
     EchoRequestUnsigned,
-    EspTransform,
-    HipCipherList,
     HipPacket,
     HipSignature2,
-    HitSuiteList,
     HostId,
     LocatorRecord,
     LocatorSet,
     PacketType,
-    Parameter,
     ParameterType,
     Puzzle,
     R1Counter,
-    TransportFormatList,
     find_tlv,
 )
 
@@ -61,17 +54,6 @@ REFUSALS: Final[dict[int, str]] = {
     NotifyType.INVALID_CERTIFICATE: REFUSED,
 }
 """NOTIFYs of a Responder after which sending the same I2 again is of no use."""
-R1_NEEDS: Final[tuple[type[Parameter], ...]] = (
-    Puzzle,
-    DhGroupList,
-    DiffieHellman,
-    HipCipherList,
-    HostId,
-    HitSuiteList,
-    TransportFormatList,
-    EspTransform,
-    HipSignature2,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,8 +150,11 @@ class Initiator:
     def renew_i1(self, association: Association) -> None:
         """Our groups have changed: the next I1 offers the new ones."""
         if association.initiation is not None:
-            groups = tuple(int(group) for group in self._core.config.dh_groups)
-            association.initiation.i1 = build_i1(association.local.hit, association.peer, groups)
+            association.initiation.i1 = self._build_i1(association)
+
+    def _build_i1(self, association: Association) -> bytes:
+        dialect, local, peer = association.dialect, association.local.hit, association.peer
+        return dialect.build(PacketType.I1, local, peer, dialect.i1_parameters(self._core.config))
 
     def _shoot_i1(self, association: Association, initiation: Initiation, now: float) -> None:
         """All paths, one after the other, until an R1 is being answered."""
@@ -179,8 +164,7 @@ class Initiator:
 
     def _send_first_i1(self, association: Association, initiation: Initiation, now: float) -> None:
         config = self._core.config
-        groups = tuple(int(group) for group in config.dh_groups)
-        initiation.i1 = build_i1(association.local.hit, association.peer, groups)
+        initiation.i1 = self._build_i1(association)
         initiation.tries = 1
         initiation.delay_s = config.retry_first_s
         initiation.sent_s = now
@@ -253,29 +237,29 @@ class Initiator:
         r1 = ReceivedR1(association, initiation, packet, path, now)
         try:
             self._check_counter(r1)
-            self.examine(r1, partial(self._on_r1_verified, r1))
+            self.examine(r1, association.dialect, partial(self._on_r1_verified, r1))
         finally:
             self._end_wait(association, initiation, now)
 
-    def examine(self, r1: ReceivedR1, then: JobEnd) -> None:
+    def examine(self, r1: ReceivedR1, dialect: Dialect, then: JobEnd) -> None:
         """Check what is cheap, then have the signature verified; `then` gets the verdict.
 
         Raises:
             RefusedError, WireError: the R1 goes no further.
         """
         packet, initiation = r1.packet, r1.initiation
-        for kind in R1_NEEDS:
+        for kind in dialect.R1_NEEDS:
             packet.require(kind)
-        if len(packet.require(Puzzle).i) != RHASH_OCTETS[HitSuite(packet.sender.suite)]:
-            raise RefusedError("hip_malformed")
+        dialect.check_r1(packet, packet.sender)
         host_id = packet.require(HostId)
-        if not hit_matches(host_id, packet.sender):
+        if not dialect.hit_matches(host_id, packet.sender):
             raise RefusedError("hit_mismatch")
         if initiation.r1_jobs >= R1_JOBS_MOST:
             raise RefusedError("busy")
         initiation.r1_jobs += 1
         signature = packet.require(HipSignature2)
-        self._core.compute(VerifyR1(packet.sender, host_id, packet.octets, signature), then)
+        job = VerifyR1(dialect, packet.sender, host_id, packet.octets, signature)
+        self._core.compute(job, then)
 
     @staticmethod
     def _check_counter(r1: ReceivedR1) -> None:
@@ -320,11 +304,12 @@ class Initiator:
 
     def _use_r1(self, r1: ReceivedR1, identity: HostIdentity, now: float) -> None:
         core, association, initiation = self._core, r1.association, r1.initiation
-        suites = r1.packet.require(HitSuiteList).suites
-        if association.local.public.suite not in suites:
+        dialect = association.dialect
+        suites = dialect.suites_accepted(r1.packet)
+        if suites is not None and association.local.public.suite not in suites:
             self._try_other_identity(r1, suites, now)
             return
-        proposal = proposal_from_r1(r1.packet, core.config, HitSuite(association.peer.suite))
+        proposal = dialect.proposal_from_r1(r1.packet, core.config)
         if r1.packet.require(Puzzle).k > core.config.puzzle_k_most:
             raise RefusedError("puzzle_too_hard")
         initiation.r1_counter = r1.counter
@@ -376,10 +361,11 @@ class Initiator:
         core, association, initiation = self._core, r1.association, r1.initiation
         initiation.tried.add(association.local.public.suite)
         is_anonymous = core.traits_of(association.local.hit).is_anonymous
-        for identity in core.offered():
+        for identity in core.offered(association.dialect.VERSION):
             suite = identity.public.suite
             if (
                 suite in suites
+                and association.dialect.may_use(identity)
                 and core.traits_of(identity.hit).is_anonymous == is_anonymous
                 and suite not in initiation.tried
                 and core.find(identity.hit, association.peer) is None
@@ -399,19 +385,21 @@ class Initiator:
         """Have the puzzle tried and, once solved, the I2 built."""
         core, config = self._core, self._core.config
         packet, association = verified.r1.packet, verified.r1.association
+        dialect = association.dialect
         echo = packet.get(EchoRequestSigned)
         traits = core.traits_of(association.local.hit)
         job = AnswerR1(
+            dialect,
             association.local,
             association.peer,
             verified.proposal,
             packet.require(Puzzle),
-            core.randomness(RHASH_OCTETS[verified.proposal.suite]),
+            core.randomness(dialect.nonce_octets(association.peer)),
             config.puzzle_tries,
             packet.get(R1Counter),
             None if echo is None else echo.data,
             tuple(request.data for request in packet.all(EchoRequestUnsigned)),
-            traits.host_id(association.local),
+            dialect.host_id_of(association.local, traits.di_type, traits.di),
             verified.spi_in,
             core.randomness(IV_OCTETS),
             exchange_locators(core, verified.path, verified.spi_in),

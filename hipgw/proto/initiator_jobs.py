@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from hipgw.crypto import (
     DhPrivateKey,
     HipKeys,
     HostIdentity,
-    PrivateHostIdentity,
-    encrypt_parameter,
     generate_dh,
-    solve_puzzle,
 )
 from hipgw.errors import CryptoError, HostError, LocalProtocolError, WireError
 from hipgw.proto.certificate_room import NO_OFFER, Offer
-from hipgw.proto.jobs import (
-    Keying,
-    Proposal,
-    derive_keying,
-    identity_from_host_id,
-)
-from hipgw.proto.packets import (
-    build_packet,
-    esp_offer,
-    with_mac,
-    with_signature,
-    with_unsigned_echoes,
-)
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.jobs import derive_keying
+from hipgw.proto.keying import Keying, Proposal
+from hipgw.proto.local_identity import LocalIdentity
+from hipgw.proto.packets import with_unsigned_echoes
 from hipgw.proto.refusals import Refused
-from hipgw.values import (
-    HipCipher,
-    Hit,
-    Spi,
-)
+from hipgw.values import Hit, Spi
 from hipgw.wire import (
-    DiffieHellman,
     EchoResponseSigned,
     Encrypted,
     EspInfo,
-    HipCipherList,
     HipSignature2,
     HostId,
     LocatorSet,
@@ -48,19 +30,16 @@ from hipgw.wire import (
     Parameter,
     Puzzle,
     R1Counter,
-    Solution,
     emit_parameter,
-    pad_plaintext,
     r1_signed_octets,
 )
-
-AES_BLOCK_OCTETS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyR1:
     """Check who signed an R1, before anything in it is used (section 6.8)."""
 
+    dialect: Dialect
     peer: Hit
     host_id: HostId
     octets: bytes = field(repr=False)
@@ -68,16 +47,14 @@ class VerifyR1:
 
     def run(self) -> HostIdentity | Refused:
         """The Responder's identity when HIT and signature are right."""
-        identity = identity_from_host_id(self.host_id, self.peer)
+        identity = self.dialect.identity_from_host_id(self.host_id, self.peer)
         if isinstance(identity, Refused):
             return Refused(identity.reason)
         try:
             signed = r1_signed_octets(self.octets)
         except WireError as error:
             return Refused(error.reason)
-        if self.signature.algorithm != identity.algorithm or not identity.verify(
-            self.signature.signature, signed
-        ):
+        if not self.dialect.signature_is_right(identity, self.signature, signed):
             return Refused("signature_wrong")
         return identity
 
@@ -86,7 +63,8 @@ class VerifyR1:
 class AnswerR1:
     """Solve the puzzle of a verified R1 and build the I2 (sections 5.3.3, 6.3, 6.5)."""
 
-    local: PrivateHostIdentity = field(repr=False)
+    dialect: Dialect
+    local: LocalIdentity = field(repr=False)
     peer: Hit
     proposal: Proposal
     puzzle: Puzzle
@@ -105,22 +83,16 @@ class AnswerR1:
 
     def run(self) -> AnsweredR1 | PuzzleUnsolved | Refused:
         """Puzzle, DH, KEYMAT, encrypt, MAC, signature."""
-        proposal, puzzle = self.proposal, self.puzzle
-        local, peer = self.local.hit, self.peer
+        dialect, proposal, puzzle = self.dialect, self.proposal, self.puzzle
+        hits = self.local.hit, self.peer
         try:
-            j = solve_puzzle(
-                proposal.suite,
-                puzzle.k,
-                puzzle.i,
-                local,
-                peer,
-                start_j=self.start_j,
-                tries=self.tries,
+            j = dialect.solve_puzzle(
+                puzzle.k, hits, puzzle.i, start_j=self.start_j, tries=self.tries
             )
             if j is None:
                 return PuzzleUnsolved()
             dh = generate_dh(proposal.dh_group)
-            keying = derive_keying(proposal, dh, local, peer, (puzzle.i, j))
+            keying = derive_keying(dialect, proposal, dh, hits, (puzzle.i, j))
         except CryptoError:
             return Refused("dh_invalid")
         except HostError:
@@ -132,31 +104,29 @@ class AnswerR1:
         return AnsweredR1(octets, keying)
 
     def _i2(self, j: bytes, dh: DhPrivateKey, keys: HipKeys) -> bytes:
-        proposal, puzzle = self.proposal, self.puzzle
-        null = proposal.cipher is HipCipher.NULL
-        plaintext = pad_plaintext(emit_parameter(self.host_id), 1 if null else AES_BLOCK_OCTETS)
-        ciphertext = encrypt_parameter(
-            proposal.cipher, keys.encryption_out, b"" if null else self.iv, plaintext
-        )
+        dialect, proposal, puzzle = self.dialect, self.proposal, self.puzzle
+        protection = proposal.protection
+        host_id = emit_parameter(self.host_id)
         parameters: list[Parameter] = [
             EspInfo(keys.keymat_index, 0, int(self.spi_in)),
-            Solution(puzzle.k, puzzle.opaque, puzzle.i, j),
-            DiffieHellman(int(proposal.dh_group), dh.public),
-            HipCipherList((int(proposal.cipher),)),
-            Encrypted(ciphertext),
-            *esp_offer((proposal.esp_suite,)),
+            dialect.solution(puzzle.k, puzzle.opaque, (puzzle.i, j)),
+            dialect.dh_parameter((dh,)),
+            dialect.cipher_parameter(protection),
+            Encrypted(protection.encrypt(keys.encryption_out, self.iv, host_id)),
+            *dialect.esp_offer((proposal.esp_suite,)),
             *self.locators,
         ]
         if self.r1_counter is not None:
             parameters.append(self.r1_counter)  # verbatim, reserved field included (5.2.3)
         if self.echo_signed is not None:
             parameters.append(EchoResponseSigned(self.echo_signed))
-        parameters += self.offer.beside(parameters, self.local)
-        octets = build_packet(
+        parameters += self.offer.beside(parameters, self.local.key)
+        octets = dialect.build(
             PacketType.I2, self.local.hit, self.peer, parameters, controls=self.controls
         )
-        octets = with_mac(octets, proposal.suite, keys.mac_out)
-        return with_unsigned_echoes(with_signature(octets, self.local), self.echoes_unsigned)
+        octets = dialect.with_mac(octets, protection, keys.mac_out)
+        octets = dialect.with_signature(octets, self.local)
+        return with_unsigned_echoes(octets, self.echoes_unsigned)
 
 
 @dataclass(frozen=True, slots=True)

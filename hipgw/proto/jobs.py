@@ -6,34 +6,17 @@ hold secrets are kept out of `repr`.  Jobs of one role: `responder_jobs`, `initi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from hipgw.crypto import (
-    DhPrivateKey,
-    EspKeys,
-    HipKeys,
-    HostIdentity,
-    Keymat,
-    PrivateHostIdentity,
-    draw_esp_keys,
-    draw_hip_keys,
-    hit_from_hi,
-)
-from hipgw.errors import CryptoError, LocalProtocolError, WireError
-from hipgw.proto.packets import with_signature
+from hipgw.crypto import DhPrivateKey, HostIdentity, draw_esp_keys
+from hipgw.errors import LocalProtocolError, WireError
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.keying import Keying, Proposal
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.refusals import Refused
-from hipgw.values import (
-    SUITE_OF_ALGORITHM,
-    DhGroup,
-    EspSuite,
-    HiAlgorithm,
-    HipCipher,
-    Hit,
-    HitSuite,
-    NotifyType,
-)
-from hipgw.wire import HipSignature, HostId, ParameterType, covered_octets
+from hipgw.values import Hit
+from hipgw.wire import HipSignature, ParameterType, covered_octets
 
 
 class Job(Protocol):
@@ -44,94 +27,48 @@ class Job(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Keying:
-    """What two hosts share after a base exchange, and what a later rekey needs (section 6.5)."""
-
-    suite: HitSuite
-    """The Responder's HIT suite, whose RHASH rules the association."""
-    cipher: HipCipher
-    dh_group: DhGroup
-    esp_suite: EspSuite
-    keymat: Keymat = field(repr=False)
-    hip: HipKeys = field(repr=False)
-    esp: EspKeys = field(repr=False)
-    i: bytes = field(repr=False)
-    j: bytes = field(repr=False)
-    dh: DhPrivateKey = field(repr=False)
-    dh_peer: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What one R1 or I2 settles: group, ciphers, and both nonces but J."""
-
-    suite: HitSuite
-    dh_group: DhGroup
-    dh_peer: bytes = field(repr=False)
-    cipher: HipCipher
-    esp_suite: EspSuite
-
-
 def derive_keying(
-    proposal: Proposal, dh: DhPrivateKey, local: Hit, peer: Hit, nonces: tuple[bytes, bytes]
+    dialect: Dialect,
+    proposal: Proposal,
+    dh: DhPrivateKey,
+    hits: tuple[Hit, Hit],
+    nonces: tuple[bytes, bytes],
 ) -> Keying:
     """Diffie-Hellman, KEYMAT, and the keys of HIP and ESP in the order of section 6.5.
 
     Args:
+        dialect: of the peer.
         proposal: what was agreed, with the peer's public value.
         dh: our key, of the same group.
-        local: our HIT.
-        peer: the other HIT.
+        hits: ours, then the peer's.
         nonces: I and J of the solved puzzle.
 
     Raises:
         CryptoError: the peer's public value is not in the group.
     """
-    i, j = nonces
-    kij = dh.exchange(proposal.dh_peer)
-    keymat = Keymat(proposal.suite, kij, local, peer, i, j)
-    hip = draw_hip_keys(keymat, proposal.cipher, proposal.suite, local, peer)
-    esp = draw_esp_keys(keymat, hip.keymat_index, proposal.esp_suite, local, peer)
+    protection = proposal.protection
+    kij = dialect.shared_secret(dh, proposal.dh_peer)
+    keymat = dialect.keymat(protection, kij, hits, nonces)
+    hip = dialect.hip_keys(keymat, protection, *hits)
+    esp = draw_esp_keys(keymat, hip.keymat_index, proposal.esp_suite, *hits)
     return Keying(
-        proposal.suite,
-        proposal.cipher,
+        protection,
         proposal.dh_group,
         proposal.esp_suite,
         keymat,
         hip,
         esp,
-        i,
-        j,
+        *nonces,
         dh,
         proposal.dh_peer,
     )
-
-
-def identity_from_host_id(host_id: HostId, hit: Hit) -> HostIdentity | Refused:
-    """Make the key of a HOST_ID usable, given that it hashes to `hit` (section 6.8, 6.9)."""
-    if not hit_matches(host_id, hit):
-        return Refused("hit_mismatch", NotifyType.INVALID_HIT)
-    try:
-        identity = HostIdentity.from_wire(host_id.algorithm, host_id.hi)
-    except CryptoError:
-        return Refused("signature_wrong", NotifyType.AUTHENTICATION_FAILED)
-    return replace(identity, hit=hit)  # the same HIT, of which one copy is enough
-
-
-def hit_matches(host_id: HostId, hit: Hit) -> bool:
-    """Whether `hit` is the hash of the Host Identity, by the suite of its algorithm."""
-    try:
-        suite = SUITE_OF_ALGORITHM[HiAlgorithm(host_id.algorithm)]
-        return hit_from_hi(host_id.hi, suite) == hit
-    except (ValueError, CryptoError):
-        return False
 
 
 @dataclass(frozen=True, slots=True)
 class VerifySignature:
     """Check HIP_SIGNATURE by an identity that we know already."""
 
+    dialect: Dialect
     identity: HostIdentity
     signature: HipSignature
     octets: bytes = field(repr=False)
@@ -142,21 +79,20 @@ class VerifySignature:
             covered = covered_octets(self.octets, ParameterType.HIP_SIGNATURE)
         except WireError:
             return False
-        return self.signature.algorithm == self.identity.algorithm and self.identity.verify(
-            self.signature.signature, covered
-        )
+        return self.dialect.signature_is_right(self.identity, self.signature, covered)
 
 
 @dataclass(frozen=True, slots=True)
 class SignPacket:
     """Append HIP_SIGNATURE to a packet of ours."""
 
-    identity: PrivateHostIdentity = field(repr=False)
+    dialect: Dialect
+    identity: LocalIdentity = field(repr=False)
     octets: bytes = field(repr=False)
 
     def run(self) -> bytes | Refused:
         """The signed packet, if an echo that the peer asked for leaves room for the signature."""
         try:
-            return with_signature(self.octets, self.identity)
+            return self.dialect.with_signature(self.octets, self.identity)
         except LocalProtocolError:
             return Refused("hip_long")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.jobs import Proposal
 from hipgw.proto.packets import ESP_FORMAT
 from hipgw.proto.refusals import RefusedError
-from hipgw.values import DhGroup, EspSuite, HipCipher, HitSuite, NotifyType
+from hipgw.values import WEAK_DH_GROUPS, DhGroup, EspSuite, HipCipher, NotifyType
 from hipgw.wire import (
     DhGroupList,
     DiffieHellman,
@@ -31,20 +31,52 @@ def first_common(preferred: Iterable[int], acceptable: Collection[int]) -> int |
     return next((number for number in preferred if number in acceptable), None)
 
 
-def group_for_i1(offered: Sequence[int], ours: Sequence[DhGroup]) -> DhGroup:
-    """The group of the R1: first of our list that the I1 offers, else our first (5.2.6, 6.7)."""
-    return next((group for group in ours if group in offered), ours[0])
+def group_for_i1(offered: Sequence[int], ours: Sequence[DhGroup], *, is_legacy: bool) -> DhGroup:
+    """The group of the R1: first of our list that the I1 offers, else our first (5.2.6, 6.7).
+
+    Raises:
+        RefusedError: the configuration has weak groups only, and does not allow them the peer.
+    """
+    for group in ours:
+        if group in offered and (is_legacy or group not in WEAK_DH_GROUPS):
+            return group
+    for group in ours:
+        if is_legacy or group not in WEAK_DH_GROUPS:
+            return group
+    raise RefusedError("dh_group")
 
 
-def proposal_from_r1(packet: HipPacket, config: EndpointConfig, suite: HitSuite) -> Proposal:
+def acceptable_groups(config: EndpointConfig, *, is_legacy: bool) -> tuple[DhGroup, ...]:
+    """Our groups, weak ones only for peers that the configuration allows them."""
+    return tuple(group for group in config.dh_groups if is_legacy or group not in WEAK_DH_GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Group, HIP cipher and ESP suite of one exchange."""
+
+    group: DhGroup
+    public: bytes = field(repr=False)
+    cipher: HipCipher
+    esp_suite: EspSuite
+
+
+def proposal_from_r1(
+    packet: HipPacket, config: EndpointConfig, groups: Sequence[DhGroup]
+) -> Choice:
     """Choose group and suites for our I2; the signature of the R1 has been verified.
+
+    Args:
+        packet: the R1.
+        config: ours.
+        groups: that our I1 offered.
 
     Raises:
         UnacceptableError: nothing in common.
         RefusedError: the group is not the one our I1 asks for - a downgrade (section 4.1.7).
     """
     public = packet.require(DiffieHellman)
-    expected = first_common(packet.require(DhGroupList).groups, config.dh_groups)
+    expected = first_common(packet.require(DhGroupList).groups, groups)
     if expected is None:
         raise UnacceptableError("dh_group", NotifyType.NO_DH_PROPOSAL_CHOSEN)
     if public.group != expected:
@@ -57,10 +89,12 @@ def proposal_from_r1(packet: HipPacket, config: EndpointConfig, suite: HitSuite)
     esp_suite = first_common(packet.require(EspTransform).suites[:IDS_MOST], config.esp_suites)
     if esp_suite is None:
         raise UnacceptableError("esp_suite", NotifyType.NO_ESP_PROPOSAL_CHOSEN)
-    return Proposal(suite, DhGroup(expected), public.public, HipCipher(cipher), EspSuite(esp_suite))
+    return Choice(DhGroup(expected), public.public, HipCipher(cipher), EspSuite(esp_suite))
 
 
-def proposal_from_i2(packet: HipPacket, config: EndpointConfig, suite: HitSuite) -> Proposal:
+def proposal_from_i2(
+    packet: HipPacket, config: EndpointConfig, groups: Sequence[DhGroup]
+) -> Choice:
     """Check what an Initiator chose against what our R1 offers; its puzzle is solved.
 
     Raises:
@@ -68,7 +102,7 @@ def proposal_from_i2(packet: HipPacket, config: EndpointConfig, suite: HitSuite)
         WireError: a parameter is missing.
     """
     public = packet.require(DiffieHellman)
-    if public.group not in config.dh_groups:
+    if public.group not in groups:
         raise RefusedError("dh_group", NotifyType.INVALID_DH_CHOSEN)
     ciphers = packet.require(HipCipherList).ciphers
     if len(ciphers) != 1 or ciphers[0] not in config.hip_ciphers:
@@ -78,10 +112,4 @@ def proposal_from_i2(packet: HipPacket, config: EndpointConfig, suite: HitSuite)
     suites = packet.require(EspTransform).suites
     if len(suites) != 1 or suites[0] not in config.esp_suites:
         raise RefusedError("esp_suite", NotifyType.INVALID_ESP_TRANSFORM_CHOSEN)
-    return Proposal(
-        suite,
-        DhGroup(public.group),
-        public.public,
-        HipCipher(ciphers[0]),
-        EspSuite(suites[0]),
-    )
+    return Choice(DhGroup(public.group), public.public, HipCipher(ciphers[0]), EspSuite(suites[0]))

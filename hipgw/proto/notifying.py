@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto.association import Association
 from hipgw.proto.certificate_offers import certificates_beside
 from hipgw.proto.core import Core
 from hipgw.proto.credentials import Standing
 from hipgw.proto.events import CertificateJudged, NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.notify_reactions import react
-from hipgw.proto.packets import build_packet
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Hit, Path
@@ -49,7 +48,7 @@ class Notifier:
 
     def send(
         self,
-        identity: PrivateHostIdentity,
+        identity: LocalIdentity,
         peer: Hit,
         path: Path,
         notification: Notification,
@@ -60,9 +59,14 @@ class Notifier:
         if not core.reply_limit.allows(path.peer, now):
             core.note("notify_not_sent")
             return
+        try:
+            dialect = core.dialects.of(identity.version, peer)
+        except RefusedError:  # it was `legacy` when its packet came
+            core.note("notify_not_sent")
+            return
         shown = certificates_beside(core, PacketType.NOTIFY, identity, (notification,))
-        octets = build_packet(PacketType.NOTIFY, identity.hit, peer, (notification, *shown))
-        core.compute(SignPacket(identity, octets), partial(self._on_signed, path))
+        octets = dialect.build(PacketType.NOTIFY, identity.hit, peer, (notification, *shown))
+        core.compute(SignPacket(dialect, identity, octets), partial(self._on_signed, path))
 
     def _on_signed(self, path: Path, result: object, _now: float) -> None:
         if isinstance(result, bytes):
@@ -88,7 +92,7 @@ class Notifier:
             raise RefusedError("busy")
         association.begin_check(kind)
         core.compute(
-            VerifySignature(identity, signature, packet.octets),
+            VerifySignature(association.dialect, identity, signature, packet.octets),
             partial(self._on_verified, association, packet),
         )
 

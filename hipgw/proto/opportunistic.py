@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from hipgw.crypto import HostIdentity, PrivateHostIdentity
+from hipgw.crypto import HostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
 from hipgw.proto.events import PeerFound, PeerNotFound, Role
 from hipgw.proto.initiator import Initiator, ReceivedR1
-from hipgw.proto.packets import build_i1
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.states import State, Trigger
 from hipgw.values import NULL_HIT, Address, Hit, HitSuite, Path
-from hipgw.wire import CONTROL_ANONYMOUS, HipPacket
+from hipgw.wire import CONTROL_ANONYMOUS, HipPacket, PacketType
 
 _SUITES: Final = frozenset(int(suite) for suite in HitSuite)
 
@@ -56,7 +56,7 @@ class Opportunist:
 
     def seek(
         self,
-        identity: PrivateHostIdentity,
+        identity: LocalIdentity,
         paths: Sequence[Path],
         expected: Hit | None,
         now: float,
@@ -81,7 +81,8 @@ class Opportunist:
         if len(self._attempts) >= core.config.opportunistic_most or not core.has_room():
             core.events.append(PeerNotFound(identity.hit, NULL_HIT, paths[0], "busy"))
             return
-        association = Association(identity, NULL_HIT, paths[0], Role.INITIATOR, now, now)
+        dialect = core.dialects.of(identity.version, NULL_HIT)
+        association = Association(identity, NULL_HIT, dialect, paths[0], Role.INITIATOR, now, now)
         self._attempts[key] = Attempt(association, tuple(paths), expected)
         self._initiator.begin(association, paths, now)
 
@@ -121,7 +122,8 @@ class Opportunist:
             raise RefusedError("busy")
         initiation.unanswered.discard(path)
         r1 = ReceivedR1(attempt.association, initiation, packet, path, now)
-        self._initiator.examine(r1, partial(self._on_verified, attempt, r1))
+        dialect = self._core.dialects.of(packet.version, packet.sender)
+        self._initiator.examine(r1, dialect, partial(self._on_verified, attempt, r1))
         attempt.verified += 1
 
     def _on_verified(self, attempt: Attempt, r1: ReceivedR1, result: object, now: float) -> None:
@@ -168,9 +170,11 @@ class Opportunist:
                 self._initiator.begin(known, attempt.paths, now)
             return
         association.peer = peer
+        association.dialect = dialect = core.dialects.of(local.version, peer)
         core.add(association)
-        groups = tuple(int(group) for group in core.config.dh_groups)
-        r1.initiation.i1 = build_i1(local.hit, peer, groups)
+        r1.initiation.i1 = dialect.build(
+            PacketType.I1, local.hit, peer, dialect.i1_parameters(core.config)
+        )
         self._initiator.arm_retry(association, r1.initiation, now)
         self._initiator.take(r1, identity, now)
 

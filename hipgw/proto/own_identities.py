@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hipgw.crypto import PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
-from hipgw.proto.packets import host_id_of
-from hipgw.wire import CONTROL_ANONYMOUS, HostId
+from hipgw.wire import CONTROL_ANONYMOUS
 
 DI_OCTETS_MOST: Final = 255
 
@@ -31,7 +29,3 @@ class IdentityTraits:
     def controls(self) -> int:
         """The Controls field of R1 and I2; no other packet has a bit (sections 5.3.1 to 5.3.8)."""
         return CONTROL_ANONYMOUS if self.is_anonymous else 0
-
-    def host_id(self, identity: PrivateHostIdentity) -> HostId:
-        """HOST_ID of an identity that has these traits."""
-        return host_id_of(identity, self.di_type, self.di)

@@ -17,7 +17,7 @@ from typing import Final
 from hipgw.proto.announcing import addresses_to_announce, records_of
 from hipgw.proto.association import Association, SaPair
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.proto.locators import Happening
 from hipgw.proto.pairs import Pair, all_paths, table_of
 from hipgw.proto.refusals import Refused
@@ -58,7 +58,7 @@ class ParallelSas:
             return False
         paths = [path for path in all_paths(core, association) if path.local == address]
         index = self._material(association, keying).next_index
-        if not paths or not has_keys_at(index, keying.suite, keying.esp_suite):
+        if not paths or not has_keys_at(index, keying):
             return False
         pair = SaPair(core.sas.reserve_spi(), index, used_s=now)
         esp.pairs.append(pair)
@@ -116,7 +116,7 @@ class ParallelSas:
             self._core.note("sa_pair_refused")
             return False
         index = max(self._material(association, keying).next_index, info.keymat_index)
-        if not has_keys_at(index, keying.suite, keying.esp_suite):
+        if not has_keys_at(index, keying):
             self._core.note("sa_pair_refused")
             return False
         if pair is None:
@@ -130,6 +130,7 @@ class ParallelSas:
 
     def _derive(self, association: Association, pair: SaPair, keying: Keying, index: int) -> None:
         job = DeriveSas(
+            association.dialect,
             keying,
             self._material(association, keying),
             association.local.hit,

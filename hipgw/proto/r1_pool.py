@@ -16,24 +16,13 @@ from typing import Final
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.certificate_offers import offer_for
 from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.effects import PublishR1s, R1Limits, R1Template, StoreR1Counter
-from hipgw.proto.packets import esp_offer
 from hipgw.proto.puzzle_nonce import puzzle_nonce, stamp_of
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder_jobs import MadeR1, MakeR1
-from hipgw.values import RHASH_OCTETS, DhGroup, Hit, HitSuite, Path
-from hipgw.wire import (
-    DhGroupList,
-    HipCipherList,
-    HitSuiteList,
-    PacketType,
-    Parameter,
-    Puzzle,
-    R1Counter,
-    Solution,
-    patch_r1,
-    puzzle_opaque_at,
-)
+from hipgw.values import DhGroup, Hit, Path
+from hipgw.wire import PacketType, Solution, patch_r1, puzzle_opaque_at
 
 SECRET_OCTETS: Final = 32
 ACCEPTED: Final = 2
@@ -102,34 +91,36 @@ class R1Pool:
         core, config = self._core, self._core.config
         self._counter += 1
         core.effects.append(StoreR1Counter(self._counter))
+        offers = [
+            (dialect, identity, groups)
+            for dialect in core.dialects.offered
+            for identity in core.identities_of(dialect.VERSION)
+            for groups in dialect.offers(config)
+        ]
         generation = Generation(
             counter=self._counter,
             k=core.puzzle_k,
             lifetime_s=config.puzzle_lifetime_s,
             secret=core.randomness(SECRET_OCTETS),
-            wanted=len(core.identities) * len(config.dh_groups),
+            wanted=len(offers),
             is_bound_to_addresses=not config.announce_locators,
             began=core.r1_clock.tick(now),
         )
         self._generations.append(generation)
         core.note("r1_generations")
         core.timers.set((None, TimerKind.R1), now + config.r1_period_s)
-        for identity in core.identities.values():
+        for dialect, identity, groups in offers:
             traits = core.traits_of(identity.hit)
-            parameters = self._parameters(generation, identity.public.suite)
+            host_id = dialect.host_id_of(identity, traits.di_type, traits.di)
+            parameters = (
+                *dialect.r1_parameters(config, generation.counter, generation.k, identity.hit),
+                *exchange_locators(core, None, None),
+            )
             offer = offer_for(core, PacketType.R1, identity.hit)
-            for group in config.dh_groups:
-                core.compute(
-                    MakeR1(
-                        identity,
-                        group,
-                        traits.host_id(identity),
-                        parameters,
-                        traits.controls,
-                        offer,
-                    ),
-                    partial(self._made, generation, (identity.hit, group)),
-                )
+            core.compute(
+                MakeR1(dialect, identity, groups, host_id, parameters, traits.controls, offer),
+                partial(self._made, generation, identity.hit, groups),
+            )
 
     def is_spent(self, generation: Generation) -> bool:
         """Whether so many solutions of it were used that it takes no more."""
@@ -146,25 +137,18 @@ class R1Pool:
         if self._core.config.announce_locators:
             self.renew(now)
 
-    def _parameters(self, generation: Generation, suite: HitSuite) -> tuple[Parameter, ...]:
-        config = self._core.config
-        zero = bytes(RHASH_OCTETS[suite])
-        return (
-            R1Counter(generation.counter),
-            Puzzle(generation.k, config.puzzle_lifetime, bytes(2), zero),
-            DhGroupList(tuple(int(group) for group in config.dh_groups)),
-            HipCipherList(tuple(int(cipher) for cipher in config.hip_ciphers)),
-            HitSuiteList(tuple(int(accepted) for accepted in config.hit_suites)),
-            *esp_offer(config.esp_suites),
-            *exchange_locators(self._core, None, None),
-        )
-
     def _made(
-        self, generation: Generation, which: tuple[Hit, DhGroup], result: object, now: float
+        self,
+        generation: Generation,
+        local: Hit,
+        groups: tuple[DhGroup, ...],
+        result: object,
+        now: float,
     ) -> None:
         generation.ended += 1
         if isinstance(result, MadeR1):
-            generation.r1s[which] = result
+            for group in groups:
+                generation.r1s[local, group] = result
         else:
             self._core.note("r1_not_made")
         if not generation.is_complete:
@@ -197,24 +181,30 @@ class R1Pool:
     def _publish(self, generation: Generation) -> None:
         """Have the data path offer a generation, if it can."""
         config = self._core.config
-        suites = {one.hit: one.public.suite for one in self._core.offered()}
+        dialect = self._core.dialects.of_strangers
+        nonces = {
+            one.hit: dialect.nonce_octets(one.hit)
+            for one in self._core.offered(dialect.VERSION)
+            if dialect.may_use(one)
+        }
+        groups = dialect.dh_groups(config)
         self._core.effects.append(
             PublishR1s(
                 opaque=generation.opaque,
                 secret=generation.secret,
                 began_us=generation.began,
                 is_bound_to_addresses=generation.is_bound_to_addresses,
-                dh_groups=config.dh_groups,
+                dh_groups=groups,
                 r1s=tuple(
                     R1Template(
                         hit,
                         group,
                         made.octets,
                         puzzle_opaque_at(made.octets),
-                        RHASH_OCTETS[suites[hit]],
+                        nonces[hit],
                     )
                     for (hit, group), made in generation.r1s.items()
-                    if hit in suites
+                    if hit in nonces and group in groups
                 ),
                 limits=R1Limits(
                     config.r1_rate,
@@ -226,7 +216,15 @@ class R1Pool:
             )
         )
 
-    def r1_for(self, sender: Hit, local: Hit, group: DhGroup, path: Path, now: float) -> bytes:
+    def r1_for(  # noqa: PLR0917 - what an R1 depends on
+        self,
+        dialect: Dialect,
+        sender: Hit,
+        local: Hit,
+        group: DhGroup,
+        path: Path,
+        now: float,
+    ) -> bytes:
         """The R1 that answers an I1, all but its checksum.
 
         Raises:
@@ -239,8 +237,7 @@ class R1Pool:
         else:
             raise RefusedError("busy")
         stamp = self._core.r1_clock.tick(now) - generation.began
-        octets = RHASH_OCTETS[self._core.identities[local].public.suite]
-        i = generation.puzzle_i(octets, sender, local, path, stamp)
+        i = generation.puzzle_i(dialect.nonce_octets(local), sender, local, path, stamp)
         return patch_r1(made.octets, sender, generation.opaque, i)
 
     @staticmethod

@@ -14,7 +14,6 @@ from hipgw.proto.responder import Responder
 from hipgw.proto.states import State
 from hipgw.values import Encapsulation, NotifyType, Path
 from hipgw.wire import (
-    HIP_VERSION,
     HipPacket,
     Notification,
     PacketType,
@@ -22,7 +21,6 @@ from hipgw.wire import (
     Solution,
     checksum_is_right,
     find_tlv,
-    parse_packet,
     peek_header,
 )
 
@@ -68,19 +66,21 @@ class Reception:
         """Checks that every packet must pass, in order (digest of RFC 7401 sections 5.1, 6)."""
         core = self._core
         kind, version, sender, receiver = peek_header(payload)
-        if version != HIP_VERSION:
-            raise RefusedError("hip_version")
+        dialect = core.dialects.of(version, sender)
         if path.encapsulation is Encapsulation.RAW and not checksum_is_right(
             payload, path.peer, path.local
         ):
             raise RefusedError("hip_checksum")
-        if receiver not in core.identities and not (receiver.is_null and kind == PacketType.I1):
+        local = core.identities.get(receiver)
+        if local is None and not (receiver.is_null and kind == PacketType.I1):
             raise RefusedError("hit_not_ours")
         if sender in core.identities:
             raise RefusedError("hit_reflected")
-        if sender.version != HIP_VERSION:
-            raise RefusedError("hit_suite")
-        packet = parse_packet(payload)
+        if sender.version != version:
+            raise RefusedError("hit_version" if sender.version else "hit_suite")
+        if local is not None and local.version != version:
+            raise RefusedError("hit_version")  # HIPL 1.0.8 mixes both versions
+        packet = dialect.parse(payload)
         core.note(f"{packet.packet_type.name.lower()}_received")
         handler = self._handlers.get(packet.packet_type)
         if handler is None:
@@ -115,15 +115,16 @@ class Reception:
 
     def _is_puzzle_solved(self, payload: bytes, path: Path, now: float) -> bool:
         """Whether an I2 that cannot be parsed as a whole solves a puzzle of ours."""
-        _, _, sender, receiver = peek_header(payload)
+        _, version, sender, receiver = peek_header(payload)
         try:
+            dialect = self._core.dialects.of(version, sender)
             found = find_tlv(payload, ParameterType.SOLUTION)
             if found is None:
                 return False
             offset, _ = found
             length = int.from_bytes(payload[offset + 2 : offset + 4], "big")
             solution = Solution.parse(payload[offset + 4 : offset + 4 + length])
-            self._responder.solved_generation(receiver, sender, solution, path, now)
+            self._responder.solved_generation(dialect, (sender, receiver), solution, path, now)
         except (RefusedError, WireError):
             return False
         return True

@@ -8,17 +8,16 @@ from typing import Final
 from hipgw.crypto import (
     DhPrivateKey,
     EspKeys,
-    Keymat,
     draw_esp_keys,
     generate_dh,
 )
+from hipgw.crypto.keymat import KeymatStream
 from hipgw.errors import CryptoError, HostError
-from hipgw.proto.jobs import Keying
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.keying import Keying
 from hipgw.proto.refusals import Refused
-from hipgw.values import ESP_SHAPES, RHASH_OCTETS, DhGroup, EspSuite, Hit, HitSuite
+from hipgw.values import ESP_SHAPES, DhGroup, Hit
 
-KEYMAT_BLOCKS_MOST: Final = 255
-"""HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
 KEYMAT_INDEX_MOST: Final = 0xFFFF
 """The KEYMAT Index field has 16 bits (RFC 7402 section 5.1.1)."""
 
@@ -27,7 +26,7 @@ KEYMAT_INDEX_MOST: Final = 0xFFFF
 class Material:
     """What the keys of the next security associations are drawn from."""
 
-    keymat: Keymat = field(repr=False)
+    keymat: KeymatStream = field(repr=False)
     dh: DhPrivateKey = field(repr=False)
     dh_peer: bytes = field(repr=False)
     next_index: int
@@ -39,11 +38,11 @@ class Material:
         return cls(keying.keymat, keying.dh, keying.dh_peer, keying.esp.keymat_index_after)
 
 
-def has_keys_at(index: int, suite: HitSuite, esp_suite: EspSuite) -> bool:
+def has_keys_at(index: int, keying: Keying) -> bool:
     """Whether KEYMAT has the keys of a pair of SAs at `index`; else only new DH helps (7402 7)."""
-    shape = ESP_SHAPES[esp_suite]
+    shape = ESP_SHAPES[keying.esp_suite]
     length = 2 * (shape.encryption_key_octets + shape.authentication_key_octets)
-    limit = KEYMAT_BLOCKS_MOST * RHASH_OCTETS[suite]
+    limit = keying.protection.keymat_octets_most
     return index <= KEYMAT_INDEX_MOST and index + length <= limit
 
 
@@ -65,6 +64,7 @@ class GenerateDh:
 class DeriveSas:
     """Draw the keys of both new security associations (RFC 7402 section 6.10 steps 1 to 3)."""
 
+    dialect: Dialect
     keying: Keying
     material: Material
     local: Hit
@@ -78,16 +78,17 @@ class DeriveSas:
 
     def run(self) -> DerivedSas | Refused:
         """New KEYMAT if there is any new key, then the four ESP keys."""
-        keying, material = self.keying, self.material
+        dialect, keying, material = self.dialect, self.keying, self.material
+        hits, nonces = (self.local, self.peer), (keying.i, keying.j)
         keymat, index = material.keymat, self.keymat_index
         dh = self.new_dh or material.dh
         dh_peer = material.dh_peer if self.new_dh_peer is None else self.new_dh_peer
         try:
             if self.new_dh is not None or self.new_dh_peer is not None:
-                kij = dh.exchange(dh_peer)
-                keymat = Keymat(keying.suite, kij, self.local, self.peer, keying.i, keying.j)
+                kij = dialect.shared_secret(dh, dh_peer)
+                keymat = dialect.keymat(keying.protection, kij, hits, nonces)
                 index = 0
-            esp = draw_esp_keys(keymat, index, keying.esp_suite, self.local, self.peer)
+            esp = draw_esp_keys(keymat, index, keying.esp_suite, *hits)
         except CryptoError:
             return Refused("dh_invalid")
         return DerivedSas(esp, Material(keymat, dh, dh_peer, esp.keymat_index_after))

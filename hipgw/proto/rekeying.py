@@ -17,7 +17,7 @@ from typing import Final
 from hipgw.crypto import DhPrivateKey
 from hipgw.proto.association import Association, Rekey
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.proto.locators import LocatorState
 from hipgw.proto.pairs import table_of
 from hipgw.proto.refusals import Refused, RefusedError
@@ -29,7 +29,6 @@ from hipgw.proto.update_state import Outstanding, Purpose, Reply
 from hipgw.values import Direction, Path
 from hipgw.values.identifiers import SPI_LEAST
 from hipgw.wire import (
-    DiffieHellman,
     EspInfo,
     HipPacket,
     LocatorRecord,
@@ -80,9 +79,7 @@ class Rekeyer:
         ):
             return False
         index = self._material(association, keying).next_index
-        with_dh = core.config.rekey_with_dh or not has_keys_at(
-            index, keying.suite, keying.esp_suite
-        )
+        with_dh = core.config.rekey_with_dh or not has_keys_at(index, keying)
         rekey = Rekey(
             core.sas.reserve_spi(), reason, is_answer=False, with_dh=with_dh, keymat_index=index
         )
@@ -155,7 +152,7 @@ class Rekeyer:
         old = int(association.spi_in or 0)
         parameters: list[Parameter] = [EspInfo(rekey.keymat_index, old, int(rekey.spi_in))]
         if rekey.dh is not None:
-            parameters.append(DiffieHellman(int(rekey.dh.group), rekey.dh.public))
+            parameters.append(association.dialect.dh_parameter((rekey.dh,)))
         return parameters
 
     def present_esp_info(self, association: Association) -> list[Parameter]:
@@ -180,16 +177,16 @@ class Rekeyer:
     # --- the peer's ---
 
     @staticmethod
-    def check(packet: HipPacket, keying: Keying) -> None:
+    def check(packet: HipPacket, association: Association, keying: Keying) -> None:
         """Rules of RFC 7402 section 6.9 that need no state.
 
         Raises:
             RefusedError: the group has changed, or a new key comes without KEYMAT index 0.
         """
-        public, info = packet.get(DiffieHellman), packet.get(EspInfo)
-        if public is None or info is None:
+        value, info = association.dialect.dh_value(packet), packet.get(EspInfo)
+        if value is None or info is None:
             return
-        if public.group != keying.dh_group:
+        if value[0] != keying.dh_group:
             raise RefusedError("dh_group")
         if info.keymat_index:
             raise RefusedError("hip_malformed")
@@ -226,8 +223,8 @@ class Rekeyer:
         ):
             core.note("update_esp_info_ignored")
             return False
-        public = packet.get(DiffieHellman)
-        their_dh = None if public is None else public.public
+        value = association.dialect.dh_value(packet)
+        their_dh = None if value is None else value[1]
         if rekey is None:
             self._answer(association, info, their_dh, reply, now)
             return True
@@ -254,9 +251,7 @@ class Rekeyer:
         if keying is None:
             return
         index = max(self._material(association, keying).next_index, info.keymat_index)
-        with_dh = core.config.rekey_with_dh or (
-            their_dh is None and not has_keys_at(index, keying.suite, keying.esp_suite)
-        )
+        with_dh = core.config.rekey_with_dh or (their_dh is None and not has_keys_at(index, keying))
         rekey = Rekey(
             core.sas.reserve_spi(),
             "peer",
@@ -285,6 +280,7 @@ class Rekeyer:
             return
         rekey.deriving = core.next_serial()
         job = DeriveSas(
+            association.dialect,
             keying,
             self._material(association, keying),
             association.local.hit,

@@ -11,30 +11,29 @@ from functools import partial
 from hmac import compare_digest
 from typing import Final
 
-from hipgw.crypto import PrivateHostIdentity, puzzle_is_solved
 from hipgw.proto.announcing import exchange_locators
 from hipgw.proto.association import Acceptance, Association
 from hipgw.proto.certificate_check import CertificateCheck, Judgement
 from hipgw.proto.certificate_offers import check_of, note_sent, offer_for
 from hipgw.proto.core import Core, TimerKind
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import Role
 from hipgw.proto.half_open import HalfOpen, HalfOpenSlots, SlotKey
-from hipgw.proto.jobs import Proposal
+from hipgw.proto.keying import Proposal
 from hipgw.proto.limits import SourceLimiter
-from hipgw.proto.negotiation import group_for_i1, proposal_from_i2
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.notifying import Notifier
-from hipgw.proto.packets import esp_info_is_fit, hip_keymat_octets
+from hipgw.proto.packets import esp_info_is_fit
 from hipgw.proto.puzzle_load import PuzzleLoad
 from hipgw.proto.puzzle_nonce import stamp_of
 from hipgw.proto.r1_pool import Generation, R1Pool
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.proto.states import State, Trigger
-from hipgw.values import RHASH_OCTETS, Direction, Hit, HitSuite, NotifyType, Path, Spi
+from hipgw.values import Direction, Hit, HitSuite, NotifyType, Path, Spi
 from hipgw.wire import (
     CONTROL_ANONYMOUS,
     Cert,
-    DhGroupList,
     EchoRequestUnsigned,
     Encrypted,
     EspInfo,
@@ -44,7 +43,6 @@ from hipgw.wire import (
     HostId,
     LocatorSet,
     PacketType,
-    R1Counter,
     Solution,
 )
 
@@ -83,7 +81,10 @@ class Responder:
         core = self._core
         self.load.on_i1s(1, now)
         identity = self._identity_for(packet)
-        offered = packet.require(DhGroupList).groups
+        dialect = core.dialects.of(packet.version, packet.sender)
+        if not dialect.may_use(identity):
+            raise RefusedError("legacy_refused")
+        group = dialect.group_for_i1(packet, core.config)
         association = core.find(identity.hit, packet.sender)
         if association is not None:
             if association.state is State.I1_SENT and identity.hit < packet.sender:
@@ -92,12 +93,12 @@ class Responder:
                 raise RefusedError("state_unexpected")
         if not self.r1_limit.allows(path.peer, now):
             raise RefusedError("r1_rate")
-        group = group_for_i1(offered, core.config.dh_groups)
-        core.transmit(self._pool.r1_for(packet.sender, identity.hit, group, path, now), path)
+        r1 = self._pool.r1_for(dialect, packet.sender, identity.hit, group, path, now)
+        core.transmit(r1, path)
         if association is not None:
             association.move(Trigger.I1_RECEIVED, now)
 
-    def _identity_for(self, packet: HipPacket) -> PrivateHostIdentity:
+    def _identity_for(self, packet: HipPacket) -> LocalIdentity:
         """Who answers: the receiver, or in opportunistic mode one of the Initiator's suite."""
         core = self._core
         if not packet.receiver.is_null:
@@ -106,13 +107,19 @@ class Responder:
             return core.identities[packet.receiver]
         if not core.answers_opportunistic:
             raise RefusedError("hit_not_ours")
-        return self._identity_for_anyone(packet.sender.suite)
+        return self._identity_for_anyone(packet)
 
-    def _identity_for_anyone(self, suite: int) -> PrivateHostIdentity:
+    def _identity_for_anyone(self, packet: HipPacket) -> LocalIdentity:
         """Of the Initiator's suite, or else suite 1 (section 4.1.8); public ones before others."""
         core = self._core
-        offered = sorted(core.offered(), key=lambda one: core.traits_of(one.hit).is_anonymous)
-        for wanted in (suite, HitSuite.RSA_DSA_SHA256):
+        dialect = core.dialects.of(packet.version, packet.sender)
+        offered = sorted(
+            (one for one in core.offered(packet.version) if dialect.may_use(one)),
+            key=lambda one: core.traits_of(one.hit).is_anonymous,
+        )
+        if not offered:
+            raise RefusedError("hit_not_ours")
+        for wanted in (packet.sender.suite, HitSuite.RSA_DSA_SHA256):
             for identity in offered:
                 if identity.public.suite == wanted:
                     return identity
@@ -129,11 +136,13 @@ class Responder:
         core = self._core
         identity = core.identities[packet.receiver]
         solution = packet.require(Solution)
+        dialect = core.dialects.of(packet.version, packet.sender)
         association = core.find(identity.hit, packet.sender)
         if association is not None and self._is_repeated(association, solution):
             self._resend_r2(association, now)
             return
-        generation = self.solved_generation(packet.receiver, packet.sender, solution, path, now)
+        hits = packet.sender, packet.receiver
+        generation = self.solved_generation(dialect, hits, solution, path, now)
         if generation.is_used(solution):
             raise RefusedError("replayed")
         # From here on the sender has solved a puzzle and may be told what is wrong.
@@ -142,13 +151,14 @@ class Responder:
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if association is not None:
             self._check_state(association, generation, solution)
-        half_open, job = self._open(packet, generation, path, now)
+        half_open, job = self._open(dialect, packet, generation, path, now)
         key = identity.hit, packet.sender, solution.i
-        job_id = core.compute(job, partial(self._on_accepted, key, identity))
+        job_id = core.compute(job, partial(self._on_accepted, key, identity, dialect))
         self._slots.take(key, half_open, job_id)
 
     def _open(
         self,
+        dialect: Dialect,
         packet: HipPacket,
         generation: Generation,
         path: Path,
@@ -157,18 +167,19 @@ class Responder:
         """Check what does not need the keys, and prepare the job that does the rest."""
         core, config = self._core, self._core.config
         identity, solution = core.identities[packet.receiver], packet.require(Solution)
-        self._check_counter(packet, generation)
+        if not dialect.counter_is_right(packet, generation.counter):
+            raise RefusedError("r1_counter_old")
         if not config.permits(packet.sender):
             raise RefusedError("policy", NotifyType.BLOCKED_BY_POLICY)
-        if packet.sender.suite not in config.hit_suites:
+        if not dialect.accepts_hit(packet.sender, config):
             raise RefusedError("hit_suite")  # silent (section 6.9 step 2)
         is_anonymous = bool(packet.controls & CONTROL_ANONYMOUS)
         if is_anonymous and not config.accept_anonymous:
             raise RefusedError("anonymous", NotifyType.BLOCKED_BY_POLICY)
-        suite = identity.public.suite
-        proposal = proposal_from_i2(packet, config, suite)
+        proposal = dialect.proposal_from_i2(packet, config)
         made = generation.r1s.get((identity.hit, proposal.dh_group))
-        if made is None:
+        key = None if made is None else made.key_of(proposal.dh_group)
+        if made is None or key is None:
             raise RefusedError("dh_group", NotifyType.INVALID_DH_CHOSEN)
         mac, signature = packet.require(HipMac), packet.require(HipSignature)
         host_id, encrypted = packet.get(HostId), packet.all(Encrypted)
@@ -189,13 +200,14 @@ class Responder:
             check_of(core, packet.sender, (packet.all(Cert),)),
         )
         return half_open, AcceptI2(
+            dialect,
             identity,
             packet.sender,
             packet.octets,
             proposal,
             solution.i,
             solution.j,
-            made.dh,
+            key,
             mac,
             signature,
             host_id,
@@ -209,20 +221,32 @@ class Responder:
         )
 
     def solved_generation(
-        self, local: Hit, peer: Hit, solution: Solution, path: Path, now: float
+        self,
+        dialect: Dialect,
+        hits: tuple[Hit, Hit],
+        solution: Solution,
+        path: Path,
+        now: float,
     ) -> Generation:
         """The generation of a puzzle that `solution` really solves: one or two hashes.
+
+        Args:
+            dialect: of the Initiator.
+            hits: of Initiator and Responder.
+            solution: out of the I2.
+            path: of the I2.
+            now: monotonic seconds.
 
         Raises:
             RefusedError: not our puzzle, too old, or not solved.
         """
         generation = self._pool.generation_of(solution, now)
-        suite = self._core.identities[local].public.suite
-        ours = generation.puzzle_i(RHASH_OCTETS[suite], peer, local, path, stamp_of(solution.i))
+        octets = dialect.nonce_octets(hits[1])
+        ours = generation.puzzle_i(octets, *hits, path, stamp_of(solution.i))
         if (
             solution.k != generation.k
             or not compare_digest(solution.i, ours)
-            or not puzzle_is_solved(suite, generation.k, solution.i, peer, local, solution.j)
+            or not dialect.puzzle_is_solved(generation.k, hits, (solution.i, solution.j))
         ):
             raise RefusedError("puzzle_wrong")
         return generation
@@ -256,16 +280,9 @@ class Responder:
             raise RefusedError("state_unexpected")
 
     @staticmethod
-    def _check_counter(packet: HipPacket, generation: Generation) -> None:
-        """R1_COUNTER must come back as it was in our R1 (section 5.2.3, erratum 6654)."""
-        if packet.require(R1Counter).counter != generation.counter:
-            raise RefusedError("r1_counter_old")
-
-    @staticmethod
     def _peer_spi(esp_info: EspInfo, proposal: Proposal) -> Spi:
         """The peer's inbound SPI, out of an ESP_INFO fit for an I2 (RFC 7402 section 5.1.1)."""
-        index = hip_keymat_octets(proposal.cipher, proposal.suite)
-        if not esp_info_is_fit(esp_info, index):
+        if not esp_info_is_fit(esp_info, proposal.protection.keymat_octets):
             raise RefusedError("hip_malformed")
         return Spi(esp_info.new_spi)
 
@@ -311,7 +328,8 @@ class Responder:
     def _on_accepted(
         self,
         key: tuple[Hit, Hit, bytes],
-        identity: PrivateHostIdentity,
+        identity: LocalIdentity,
+        dialect: Dialect,
         result: object,
         now: float,
     ) -> None:
@@ -319,7 +337,7 @@ class Responder:
         half_open, _ = self._slots.free(key)
         refused = self._late_refusal(identity, half_open, result, now)
         if isinstance(result, AcceptedI2) and refused is None:
-            self._accept(identity, half_open, result, now)
+            self._accept(identity, dialect, half_open, result, now)
             return
         self._core.sas.release_spi(half_open.spi_in)
         self._notifier.refuse(
@@ -327,7 +345,7 @@ class Responder:
         )
 
     def _late_refusal(
-        self, identity: PrivateHostIdentity, half_open: HalfOpen, result: object, now: float
+        self, identity: LocalIdentity, half_open: HalfOpen, result: object, now: float
     ) -> Refused | None:
         if isinstance(result, Refused):
             return result
@@ -349,7 +367,8 @@ class Responder:
 
     def _accept(
         self,
-        identity: PrivateHostIdentity,
+        identity: LocalIdentity,
+        dialect: Dialect,
         half_open: HalfOpen,
         accepted: AcceptedI2,
         now: float,
@@ -363,7 +382,7 @@ class Responder:
             association = None
         if association is None:
             association = Association(
-                identity, half_open.peer, half_open.path, Role.RESPONDER, now, now
+                identity, half_open.peer, dialect, half_open.path, Role.RESPONDER, now, now
             )
             core.add(association)
         replaced = core.sas.detach(association)

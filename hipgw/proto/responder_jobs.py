@@ -7,26 +7,16 @@ from dataclasses import dataclass, field
 from hipgw.crypto import (
     DhPrivateKey,
     HostIdentity,
-    PrivateHostIdentity,
-    decrypt_parameter,
     generate_dh,
-    mac_is_right,
 )
 from hipgw.errors import CryptoError, HostError, WireError
 from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck, Judgement
 from hipgw.proto.certificate_room import NO_OFFER, Offer
-from hipgw.proto.jobs import (
-    Keying,
-    Proposal,
-    derive_keying,
-    identity_from_host_id,
-)
-from hipgw.proto.packets import (
-    build_packet,
-    build_r2,
-    with_signature_2,
-    with_unsigned_echoes,
-)
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.jobs import derive_keying
+from hipgw.proto.keying import Keying, Proposal
+from hipgw.proto.local_identity import LocalIdentity
+from hipgw.proto.packets import with_unsigned_echoes
 from hipgw.proto.refusals import Refused
 from hipgw.values import (
     NULL_HIT,
@@ -36,7 +26,6 @@ from hipgw.values import (
     Spi,
 )
 from hipgw.wire import (
-    DiffieHellman,
     Encrypted,
     EspInfo,
     HipMac,
@@ -48,16 +37,17 @@ from hipgw.wire import (
     ParameterType,
     covered_octets,
     emit_parameter,
-    parse_parameters,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class MakeR1:
-    """Sign one R1 ahead, for an identity and a Diffie-Hellman group (section 4.1.4)."""
+    """Sign one R1 ahead, for an identity and Diffie-Hellman groups (section 4.1.4)."""
 
-    identity: PrivateHostIdentity = field(repr=False)
-    group: DhGroup
+    dialect: Dialect
+    identity: LocalIdentity = field(repr=False)
+    groups: tuple[DhGroup, ...]
+    """One, but in HIPv1, where an R1 may have two public values."""
     host_id: HostId
     parameters: tuple[Parameter, ...]
     """All but DIFFIE_HELLMAN, HOST_ID and the signature."""
@@ -66,18 +56,19 @@ class MakeR1:
     """Our certificates."""
 
     def run(self) -> MadeR1 | Refused:
-        """Draw the Diffie-Hellman key and sign."""
+        """Draw the Diffie-Hellman keys and sign."""
+        dialect = self.dialect
         try:
-            dh = generate_dh(self.group)
+            keys = tuple(generate_dh(group) for group in self.groups)
         except HostError:
             return Refused("dh_group")
-        public = DiffieHellman(int(self.group), dh.public)
-        parameters = (*self.parameters, public, self.host_id)
-        parameters += self.offer.beside(parameters, self.identity)
-        octets = build_packet(
+        parameters = (*self.parameters, dialect.dh_parameter(keys), self.host_id)
+        parameters += self.offer.beside(parameters, self.identity.key)
+        octets = dialect.build(
             PacketType.R1, self.identity.hit, NULL_HIT, parameters, controls=self.controls
         )
-        return MadeR1(with_signature_2(octets, self.identity), dh, emit_parameter(self.host_id))
+        octets = dialect.with_signature_2(octets, self.identity)
+        return MadeR1(octets, keys, emit_parameter(self.host_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +76,21 @@ class MadeR1:
     """An R1 that lacks receiver, opaque, I and checksum."""
 
     octets: bytes
-    dh: DhPrivateKey = field(repr=False)
+    keys: tuple[DhPrivateKey, ...] = field(repr=False)
     host_id_tlv: bytes = field(repr=False)
     """HOST_ID as sent, which HIP_MAC_2 covers (section 5.2.13)."""
+
+    def key_of(self, group: DhGroup) -> DhPrivateKey | None:
+        """Ours of a group; None when the R1 does not offer it."""
+        return next((key for key in self.keys if key.group == group), None)
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptI2:
     """Everything costly in an I2 whose puzzle is solved (section 6.9), cheapest check first."""
 
-    local: PrivateHostIdentity = field(repr=False)
+    dialect: Dialect
+    local: LocalIdentity = field(repr=False)
     peer: Hit
     octets: bytes = field(repr=False)
     proposal: Proposal
@@ -120,9 +116,9 @@ class AcceptI2:
 
     def run(self) -> AcceptedI2 | Refused:
         """DH, KEYMAT, MAC, decrypt, HIT, signature, R2."""
-        local, peer = self.local.hit, self.peer
+        dialect, local, peer = self.dialect, self.local.hit, self.peer
         try:
-            keying = derive_keying(self.proposal, self.dh, local, peer, (self.i, self.j))
+            keying = derive_keying(dialect, self.proposal, self.dh, (local, peer), (self.i, self.j))
         except CryptoError:
             return Refused("dh_invalid")  # silent (section 5.3.2)
         keys = keying.hip
@@ -131,35 +127,30 @@ class AcceptI2:
             covered_by_signature = covered_octets(self.octets, ParameterType.HIP_SIGNATURE)
         except WireError as error:
             return Refused(error.reason)
-        if not mac_is_right(keying.suite, keys.mac_in, covered_by_mac, self.mac.mac):
+        if not keying.protection.mac_is_right(keys.mac_in, covered_by_mac, self.mac.mac):
             return Refused("mac_wrong", NotifyType.HIP_MAC_FAILED)
         host_id = self._host_id(keys.encryption_in)
         if host_id is None:
             return Refused("decrypt_failed")  # silent (section 6.9 step 11)
-        identity = identity_from_host_id(host_id, peer)
+        identity = dialect.identity_from_host_id(host_id, peer)
         if isinstance(identity, Refused):
             return identity
-        if self.signature.algorithm != identity.algorithm or not identity.verify(
-            self.signature.signature, covered_by_signature
-        ):
+        if not dialect.signature_is_right(identity, self.signature, covered_by_signature):
             return Refused("signature_wrong", NotifyType.AUTHENTICATION_FAILED)
         judgement = self.check.of(identity) if self.check.is_needed else None
         if isinstance(judgement, Refused):
             return judgement
-        esp_info = EspInfo(keys.keymat_index, 0, int(self.spi_in))
-        shown = self.offer.beside((esp_info, *self.locators), self.local)
-        r2 = build_r2(
-            self.local,
-            peer,
-            keymat_index=keys.keymat_index,
-            spi_in=self.spi_in,
-            suite=keying.suite,
-            mac_key=keys.mac_out,
-            host_id_tlv=self.host_id_tlv,
-            others=(*self.locators, *shown),
-        )
-        r2 = with_unsigned_echoes(r2, self.echoes_unsigned)
+        r2 = with_unsigned_echoes(self._r2(keying), self.echoes_unsigned)
         return AcceptedI2(r2, keying, identity, host_id, judgement)
+
+    def _r2(self, keying: Keying) -> bytes:
+        """Our SPI, HIP_MAC_2 over it and the HOST_ID of our R1, signature (section 5.3.4)."""
+        dialect, keys = self.dialect, keying.hip
+        parameters = (EspInfo(keys.keymat_index, 0, int(self.spi_in)), *self.locators)
+        parameters += self.offer.beside(parameters, self.local.key)
+        octets = dialect.build(PacketType.R2, self.local.hit, self.peer, parameters)
+        octets = dialect.with_mac_2(octets, keying.protection, keys.mac_out, self.host_id_tlv)
+        return dialect.with_signature(octets, self.local)
 
     def _host_id(self, key: bytes) -> HostId | None:
         """HOST_ID, out of ENCRYPTED if it is in there."""
@@ -167,8 +158,8 @@ class AcceptI2:
             return self.host_id
         for encrypted in self.encrypted:
             try:
-                padded = decrypt_parameter(self.proposal.cipher, key, encrypted.iv_and_ciphertext)
-                inner = parse_parameters(padded, lenient_tail=True)
+                padded = self.proposal.protection.decrypt(key, encrypted.iv_and_ciphertext)
+                inner = self.dialect.parse_decrypted(padded)
             except (CryptoError, WireError):
                 return None
             for parameter in inner:

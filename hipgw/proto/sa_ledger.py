@@ -8,7 +8,7 @@ from typing import Final
 from hipgw.crypto import EspKeys
 from hipgw.proto.association import Association
 from hipgw.proto.effects import Effect, InstallSa, LimitPath, MoveSa, RemoveSa
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.values import Direction, EspSuite, Path, SecurityAssociation, Spi
 from hipgw.values.identifiers import SPI_LEAST
 

@@ -14,9 +14,10 @@ from typing import Final
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core, TimerKind
-from hipgw.proto.jobs import Keying, SignPacket
+from hipgw.proto.jobs import SignPacket
+from hipgw.proto.keying import Keying
 from hipgw.proto.locators import PeerLocator
-from hipgw.proto.packets import build_packet, with_mac, with_unsigned_echoes
+from hipgw.proto.packets import with_unsigned_echoes
 from hipgw.proto.pairs import all_paths, rendezvous_paths
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.states import State
@@ -120,7 +121,7 @@ class UpdateSender:
         updates.outstanding[outstanding.update_id] = outstanding
         updates.next_id = (updates.next_id + 1) % UPDATE_ID_MODULUS
         core.compute(
-            SignPacket(association.local, octets),
+            SignPacket(association.dialect, association.local, octets),
             partial(self._on_signed, association, (updates, outstanding), tuple(replies)),
         )
         return outstanding
@@ -129,10 +130,10 @@ class UpdateSender:
         self, association: Association, keying: Keying, parameters: Iterable[Parameter]
     ) -> bytes | None:
         """All but the signature; None when an echo that the peer asked for leaves no room."""
-        local, peer = association.local.hit, association.peer
+        local, peer, dialect = association.local.hit, association.peer, association.dialect
         try:
-            octets = build_packet(PacketType.UPDATE, local, peer, parameters)
-            return with_mac(octets, keying.suite, keying.hip.mac_out)
+            octets = dialect.build(PacketType.UPDATE, local, peer, parameters)
+            return dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
         except LocalProtocolError:
             self._core.note("update_too_long")
             return None
@@ -295,7 +296,7 @@ class UpdateSender:
         if octets is None:
             return
         self._core.compute(
-            SignPacket(association.local, octets),
+            SignPacket(association.dialect, association.local, octets),
             partial(self._on_ack_signed, association, association.updates, reply),
         )
 

@@ -14,7 +14,7 @@ from typing import Final
 from hipgw.proto.association import Association
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.core import Core
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.proto.limits import TokenBucket
 from hipgw.proto.mobility import Mobility
 from hipgw.proto.notifying import Notifier
@@ -87,7 +87,7 @@ class Updater:
             work = self._check_ack_only(association, acknowledgement)
         else:
             self._check_sequence(association, sequence.update_id, path, now)
-            self._rekeyer.check(packet, keying)
+            self._rekeyer.check(packet, association, keying)
             work = SEQ_WORK + sequence.update_id
         self._authenticator.check(
             packet, association, keying, partial(self._on_verified, packet, path), work=work

@@ -114,8 +114,13 @@ class HostsTable:
 
     def hit_of(self, name: str) -> Hit | None:
         """The first HIT of a name, whatever its case."""
+        hits = self.hits_of(name)
+        return hits[0] if hits else None
+
+    def hits_of(self, name: str) -> tuple[Hit, ...]:
+        """Every HIT of a name, whatever its case, in the order of the files."""
         entry = self._by_name.get(name.lower())
-        return entry.hits[0] if entry and entry.hits else None
+        return tuple(entry.hits) if entry else ()
 
     def names_of(self, hit: Hit) -> tuple[str, ...]:
         """Names of a HIT, canonical name of its first line first."""

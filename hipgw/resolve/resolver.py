@@ -85,13 +85,15 @@ class Resolver:
         configured = (peer.name,) if peer and peer.name else ()
         return tuple(dict.fromkeys(configured + self._files.table.names_of(hit)))
 
-    def hit_of_name(self, name: str) -> Hit | None:
-        """The HIT of a peer's name, whatever its case."""
+    def hit_of_name(self, name: str, version: int = 2) -> Hit | None:
+        """The HIT of a peer's name, whatever its case.
+
+        Of several, the first of that HIP version, else the first of all.
+        """
         wanted = name.lower()
-        for peer in self._peers.values():
-            if peer.name and peer.name.lower() == wanted:
-                return peer.hit
-        return self._files.table.hit_of(wanted)
+        hits = [peer.hit for peer in self._peers.values() if peer.name.lower() == wanted]
+        hits = hits if name and hits else list(self._files.table.hits_of(wanted))
+        return next((hit for hit in hits if hit.version == version), hits[0] if hits else None)
 
     def fixed_lsis(self) -> dict[Hit, Lsi]:
         """LSIs that the operator chose; the configuration wins over the files."""

@@ -10,6 +10,7 @@ from hipgw.values.paths import (
     Path,
 )
 from hipgw.values.registries import (
+    ALGORITHMS_V1,
     DH_GROUPS_V1_ONLY,
     ESP_SHAPES,
     ESP_SHAPES_V1,
@@ -18,6 +19,7 @@ from hipgw.values.registries import (
     ESP_SUITES_V1_ONLY,
     RHASH_OCTETS,
     SUITE_OF_ALGORITHM,
+    WEAK_DH_GROUPS,
     DhGroup,
     EspShape,
     EspSuite,
@@ -31,6 +33,7 @@ from hipgw.values.registries import (
 from hipgw.values.security_associations import Direction, SaStatistics, SecurityAssociation
 
 __all__ = [
+    "ALGORITHMS_V1",
     "DH_GROUPS_V1_ONLY",
     "ESP_PROTOCOL",
     "ESP_SHAPES",
@@ -43,6 +46,7 @@ __all__ = [
     "NULL_HIT",
     "RHASH_OCTETS",
     "SUITE_OF_ALGORITHM",
+    "WEAK_DH_GROUPS",
     "Address",
     "DhGroup",
     "Direction",

@@ -18,9 +18,11 @@ CONTROL_REASONS: Final = {
     "hip_malformed": "parameter with a bad length, order, count or content",
     "hip_critical": "unknown critical parameter",
     "hip_missing": "a parameter that the packet type requires is missing",
+    "legacy_refused": "HIPv1, or an algorithm of old, with a peer that is not `legacy`",
     # Whom it is for, and from (RFC 7401 sections 6.7 to 6.15)
     "hit_not_ours": "receiver HIT is not one of ours",
     "hit_reflected": "sender HIT is one of ours",
+    "hit_version": "HIT of another HIP version than that of the packet",
     "hit_mismatch": "HIT is not the hash of the Host Identity sent with it",
     "state_unexpected": "packet type that the state of the association does not expect",
     "hit_race_lost": "I1 or I2 of a simultaneous exchange that our side wins (section 6.7, 6.9)",

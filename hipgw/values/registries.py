@@ -17,6 +17,10 @@ class HiAlgorithm(IntEnum):
     EDDSA = 13
 
 
+ALGORITHMS_V1: Final = frozenset({HiAlgorithm.DSA, HiAlgorithm.RSA})
+"""Those of HIPv1 (RFC 5201 section 5.2.8)."""
+
+
 class HitSuite(IntEnum):
     """HIT suites, which are also the OGA identifiers in a HIT (RFC 7401 section 5.2.10)."""
 
@@ -64,6 +68,11 @@ DH_GROUPS_V1_ONLY: Final = frozenset(
     {DhGroup.MODP_384, DhGroup.MODP_768, DhGroup.MODP_6144, DhGroup.MODP_8192}
 )
 """Groups that HIPv2 must not offer; HIPv1 has these and MODP 1536 and 3072."""
+
+WEAK_DH_GROUPS: Final = frozenset(
+    {DhGroup.MODP_384, DhGroup.MODP_768, DhGroup.MODP_1536, DhGroup.SECP160R1}
+)
+"""Groups below 112 bits of security: primes of fewer than 2048 bits, curves of fewer than 224."""
 
 
 class HipCipher(IntEnum):

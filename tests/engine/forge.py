@@ -6,22 +6,34 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from hipgw.crypto import HostIdentity, PrivateHostIdentity
-from hipgw.proto.packets import build_packet, with_mac, with_signature, with_signature_2
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.dialect_v2 import DialectV2
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.values import NULL_HIT, Encapsulation, Hit, Path
 from hipgw.wire import (
+    HipMac,
+    HipMacV1,
     HipPacket,
+    HipSignature,
     HipSignature2,
+    HipSignatureV1,
     PacketType,
     Parameter,
     ParameterType,
     Puzzle,
     append_parameter,
     emit_packet,
-    parse_packet,
     patch_r1,
     with_checksum,
 )
-from tests.engine.network import Datagram, Node
+from tests.engine.network import Datagram, Node, Speech, parse_packet
+
+V2 = DialectV2()
+
+
+def named(signer: PrivateHostIdentity, dialect: Dialect = V2) -> LocalIdentity:
+    """As one of the HIP versions knows it."""
+    return LocalIdentity.of(signer, dialect.VERSION)
 
 
 def checksummed(payload: bytes, path: Path) -> bytes:
@@ -36,14 +48,26 @@ def changed(
 ) -> Datagram:
     """The same packet with other parameters; MACs and signatures stay as they are."""
     packet = parse_packet(datagram.payload)
-    parameters = tuple(sorted(change(packet.parameters), key=lambda one: one.wire_type))
+    parameters = tuple(
+        in_version(packet.version, one)
+        for one in sorted(change(packet.parameters), key=lambda one: one.wire_type)
+    )
     payload = emit_packet(replace(packet, parameters=parameters))
     return replace(datagram, payload=checksummed(payload, datagram.path))
 
 
 def swap(new: Parameter) -> Callable[[tuple[Parameter, ...]], Iterable[Parameter]]:
-    """Replace the parameter of the same class."""
-    return lambda old: tuple(new if type(one) is type(new) else one for one in old)
+    """Replace the parameter of the same type."""
+    return lambda old: tuple(new if one.wire_type == new.wire_type else one for one in old)
+
+
+def in_version(version: int, parameter: Parameter) -> Parameter:
+    """A MAC or signature in the layout of a HIP version."""
+    if version == 1 and type(parameter) is HipMac:
+        return HipMacV1(parameter.mac[:20])
+    if version == 1 and type(parameter) is HipSignature:
+        return HipSignatureV1(5 if parameter.algorithm == 7 else 3, parameter.signature)
+    return parameter
 
 
 def without(kind: type[Parameter]) -> Callable[[tuple[Parameter, ...]], Iterable[Parameter]]:
@@ -54,15 +78,17 @@ def resigned_r1(
     datagram: Datagram,
     signer: PrivateHostIdentity,
     change: Callable[[tuple[Parameter, ...]], Iterable[Parameter]],
+    dialect: Dialect | None = None,
 ) -> Datagram:
     """An R1 that its own Responder might have made so."""
-    packet = parse_packet(datagram.payload)
+    dialect = dialect or Speech.dialect()
+    packet = dialect.parse(datagram.payload)
     puzzle = packet.require(Puzzle)
     blank = replace(puzzle, opaque=bytes(2), i=bytes(len(puzzle.i)))
     parameters = tuple(without(HipSignature2)(tuple(change(tuple(swap(blank)(packet.parameters))))))
     before = [one for one in parameters if one.wire_type < ParameterType.HIP_SIGNATURE_2]
-    octets = build_packet(PacketType.R1, packet.sender, NULL_HIT, before)
-    octets = with_signature_2(octets, signer)
+    octets = dialect.build(PacketType.R1, packet.sender, NULL_HIT, before)
+    octets = dialect.with_signature_2(octets, named(signer, dialect))
     for one in parameters[len(before) :]:
         octets = append_parameter(octets, one)
     octets = patch_r1(octets, packet.receiver, puzzle.opaque, puzzle.i)
@@ -74,9 +100,10 @@ def sealed(
 ) -> tuple[bytes, Path]:
     """A packet with the MAC and signature of `sender`, and the path it arrives on."""
     assert sender.keying is not None
-    octets = build_packet(kind, sender.hit, receiver.hit, parameters)
-    octets = with_mac(octets, sender.keying.suite, sender.keying.hip.mac_out)
-    octets = with_signature(octets, sender.identities[0])
+    dialect = sender.dialect
+    octets = dialect.build(kind, sender.hit, receiver.hit, parameters)
+    octets = dialect.with_mac(octets, sender.keying.protection, sender.keying.hip.mac_out)
+    octets = dialect.with_signature(octets, named(sender.identities[0], dialect))
     path = receiver.path_to(sender)
     return checksummed(octets, path), path
 
@@ -85,14 +112,17 @@ def signed(
     sender: Node, receiver: Node, kind: PacketType, *parameters: Parameter
 ) -> tuple[bytes, Path]:
     """A packet with a signature and no MAC, such as NOTIFY."""
-    octets = build_packet(kind, sender.hit, receiver.hit, parameters)
-    octets = with_signature(octets, sender.identities[0])
+    octets = sender.dialect.build(kind, sender.hit, receiver.hit, parameters)
+    octets = sender.dialect.with_signature(octets, named(sender.identities[0], sender.dialect))
     path = receiver.path_to(sender)
     return checksummed(octets, path), path
 
 
 def bare(kind: PacketType, sender: Hit, receiver: Hit, path: Path, *parameters: Parameter) -> bytes:
-    return checksummed(emit_packet(HipPacket(kind, sender, receiver, parameters)), path)
+    version = sender.version or 2
+    fit = tuple(in_version(version, one) for one in parameters)
+    packet = HipPacket(kind, sender, receiver, fit, version=version)
+    return checksummed(emit_packet(packet), path)
 
 
 @dataclass(frozen=True)
@@ -111,8 +141,11 @@ class LyingIdentity:
     def public(self) -> HostIdentity:
         return self.real.public
 
-    def sign(self, message: bytes) -> bytes:
-        signature = self.real.sign(message)
+    def hit_of(self, version: int) -> Hit:
+        return self.hit if self.hit != self.real.hit else self.real.hit_of(version)
+
+    def sign(self, message: bytes, *, version: int = 2) -> bytes:
+        signature = self.real.sign(message, version=version)
         if message[2] & 0x7F in self.lies_in:
             return signature[:-1] + bytes([signature[-1] ^ 1])
         return signature

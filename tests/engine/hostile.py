@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hipgw.proto import EndpointConfig, NotifyReceived
-from hipgw.proto.packets import build_packet, with_mac, with_signature
 from hipgw.values import (
     DhGroup,
 )
@@ -16,10 +15,10 @@ from hipgw.wire import (
     HipSignature,
     PacketType,
     Parameter,
-    parse_packet,
 )
 from tests.engine.forge import (
     checksummed,
+    named,
     without,
 )
 from tests.engine.network import (
@@ -60,10 +59,11 @@ def capture_i2(network: Network, one: Node, other: Node) -> Datagram:
 def rebuilt_i2(one: Node, i2: Datagram, *instead: Parameter) -> Datagram:
     """The same I2 with something else for ENCRYPTED, MAC and signature of its sender right."""
     assert one.keying is not None
-    packet = parse_packet(i2.payload)
+    dialect = one.dialect
+    packet = dialect.parse(i2.payload)
     parameters = without(HipMac)(tuple(without(Encrypted)(packet.parameters)))
     parameters = tuple(without(HipSignature)(tuple(parameters)))
-    octets = build_packet(PacketType.I2, packet.sender, packet.receiver, (*parameters, *instead))
-    octets = with_mac(octets, one.keying.suite, one.keying.hip.mac_out)
-    octets = with_signature(octets, one.identities[0])
+    octets = dialect.build(PacketType.I2, packet.sender, packet.receiver, (*parameters, *instead))
+    octets = dialect.with_mac(octets, one.keying.protection, one.keying.hip.mac_out)
+    octets = dialect.with_signature(octets, named(one.identities[0], dialect))
     return replace(i2, payload=checksummed(octets, i2.path))

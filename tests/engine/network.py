@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from itertools import count
 from typing import TypeVar
 
+from hipgw import wire
 from hipgw.crypto import PrivateHostIdentity
 from hipgw.proto import (
     AssociationView,
@@ -42,11 +43,23 @@ from hipgw.proto import (
     State,
     StoreR1Counter,
 )
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.dialect_v1 import DialectV1
+from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.initiator_jobs import AnsweredR1
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
 from hipgw.proto.responder_jobs import AcceptedI2
-from hipgw.values import Address, Direction, Encapsulation, Hit, Path, SecurityAssociation, Spi
-from hipgw.wire import PacketType
+from hipgw.values import (
+    Address,
+    DhGroup,
+    Direction,
+    Encapsulation,
+    Hit,
+    Path,
+    SecurityAssociation,
+    Spi,
+)
+from hipgw.wire import HipPacket, PacketType
 
 FAST = "ecdsa-p256"
 E = TypeVar(
@@ -54,21 +67,59 @@ E = TypeVar(
 )
 
 
-@cache
+class Speech:
+    """The HIP version that new nodes speak; the fixture `hip_version` sets it for a test."""
+
+    version = 2
+
+    @classmethod
+    def dialect(cls) -> Dialect:
+        return DialectV1() if cls.version == 1 else DialectV2()
+
+
+FAST_V1 = EndpointConfig(
+    is_legacy=lambda _: True, speaks_v1=lambda: True, v1_dh_groups=(DhGroup.MODP_384,)
+)
+
+
+def legacy(config: EndpointConfig) -> EndpointConfig:
+    """The same for hosts that speak HIPv1, with a group that costs nothing."""
+    return replace(
+        config,
+        is_legacy=FAST_V1.is_legacy,
+        speaks_v1=FAST_V1.speaks_v1,
+        v1_dh_groups=FAST_V1.v1_dh_groups,
+    )
+
+
 def identity(kind: str = FAST, number: int = 0) -> PrivateHostIdentity:
-    """A key of that kind, made once per run; `number` tells several apart."""
+    """A key of that kind, made once per run; `number` tells several apart.
+
+    HIPv1 has RSA in the place of ECDSA.
+    """
+    return _made("rsa-1024" if Speech.version == 1 and kind == FAST else kind, number)
+
+
+@cache
+def _made(kind: str, number: int) -> PrivateHostIdentity:
     assert number >= 0
-    return PrivateHostIdentity.generate(kind)
+    return PrivateHostIdentity.generate(kind, allow_weak=True)
 
 
 def low_and_high(kind: str = FAST) -> tuple[PrivateHostIdentity, PrivateHostIdentity]:
     """Two identities, the one with the smaller HIT first."""
-    low, high = sorted((identity(kind, 100), identity(kind, 101)), key=lambda one: one.hit)
+    both = (identity(kind, 100), identity(kind, 101))
+    low, high = sorted(both, key=lambda one: one.hit_of(Speech.version))
     return low, high
 
 
 def packet_type(octets: bytes) -> PacketType:
     return PacketType(octets[2] & 0x7F)
+
+
+def parse_packet(octets: bytes) -> HipPacket:
+    """A packet of either version."""
+    return wire.parse_packet(octets, versions=frozenset({1, 2}))
 
 
 @dataclass(slots=True)
@@ -125,9 +176,18 @@ class Node:
     budgets: dict[tuple[Hit, Hit], int] = field(default_factory=dict)
     """Octets that a limited outbound SA may still send."""
 
+    dialect: Dialect = field(default_factory=Speech.dialect)
+    """What the node speaks when a test speaks for it."""
+
     @property
     def hit(self) -> Hit:
-        return self.identities[0].hit
+        first = self.identities[0]
+        return first.hit if self.dialect.VERSION == 2 else first.hit_of(1)
+
+    @property
+    def hits(self) -> set[Hit]:
+        """By which others know the node, in either version."""
+        return {hit for key in self.identities for hit in (key.hit, key.public.hit_v1)}
 
     @property
     def address(self) -> Address:
@@ -169,8 +229,7 @@ class Node:
         self.settle()
 
     def view(self, other: Node) -> AssociationView | None:
-        theirs = {key.hit for key in other.identities}
-        found = [one for one in self.endpoint.associations() if one.peer in theirs]
+        found = [one for one in self.endpoint.associations() if one.peer in other.hits]
         assert len(found) <= 1
         return found[0] if found else None
 
@@ -186,12 +245,11 @@ class Node:
 
     def send_esp(self, other: Node) -> bool:
         """One ESP packet over the current outbound SA; True when the peer can open it."""
-        mine, theirs = ({key.hit for key in node.identities} for node in (self, other))
-        found = [item for item in self.current_out.items() if item[0][1] in theirs]
+        found = [item for item in self.current_out.items() if item[0][1] in other.hits]
         if not found:
             return False
         ((local, peer), spi), *_ = found
-        assert local in mine
+        assert local in self.hits
         out = self.sas[Direction.OUT, spi, peer]
         into = other.sas.get((Direction.IN, spi, local))
         if into is None or (into.encryption_key, into.authentication_key, into.suite) != (
@@ -285,14 +343,15 @@ class Network:
     ) -> Node:
         """A new host, by default with a key of its own and addresses of both families."""
         number = len(self.nodes) + 1
+        config = config or EndpointConfig()
+        if Speech.version == 1:
+            config = legacy(config)
         keys = list(identities) or [identity(FAST, number)]
         places = addresses or (f"192.0.2.{number}", f"2001:db8::{number}")
         node = Node(
             f"n{number}",
             self,
-            Endpoint(
-                keys, config or EndpointConfig(), self.random.randbytes, self.now, traits or {}
-            ),
+            Endpoint(keys, config, self.random.randbytes, self.now, traits or {}),
             [ip_address(text) for text in places],
             keys,
         )
@@ -303,6 +362,8 @@ class Network:
     def restart(self, node: Node, config: EndpointConfig | None = None) -> None:
         """`node` loses all state, as after a crash; its R1 counter was stored."""
         config = config or EndpointConfig(r1_counter=node.stored_r1_counter)
+        if node.dialect.VERSION == 1:
+            config = legacy(config)
         node.endpoint = Endpoint(node.identities, config, self.random.randbytes, self.now)
         node.sas.clear()
         node.current_out.clear()

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from hipgw.proto import Compute, EndpointConfig, State
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
+from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.events import Role
 from hipgw.proto.herald import Herald, last_data_s
 from hipgw.proto.jobs import SignPacket
@@ -137,9 +138,8 @@ def test_ten_thousand_associations() -> None:
     crowd = []
     for number in range(10_000):
         hit = Hit(bytes.fromhex("20010022") + number.to_bytes(12))
-        association = Association(
-            core.identities[next(iter(core.identities))], hit, path, Role.INITIATOR, 0, 0
-        )
+        local = next(iter(core.identities.values()))
+        association = Association(local, hit, DialectV2(), path, Role.INITIATOR, 0, 0)
         if number % 100 == 0:
             association.esp.last_sent_s = 900 + rng.random()
         crowd.append(association)

@@ -21,6 +21,9 @@ from tests.engine.network import (
     low_and_high,
 )
 
+pytestmark = pytest.mark.usefixtures("hip_version")
+
+
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
 BASE_EXCHANGE = (PacketType.I1, PacketType.R1, PacketType.I2, PacketType.R2)
 

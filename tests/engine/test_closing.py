@@ -10,6 +10,9 @@ from hipgw.wire import EchoRequestSigned, EchoResponseSigned, HipMac, HipSignatu
 from tests.engine.forge import changed, sealed, swap, without
 from tests.engine.network import Network, Node, assert_joined, drop_first, exchange, identity
 
+pytestmark = pytest.mark.usefixtures("hip_version")
+
+
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), ual_s=60.0, msl_s=10.0)
 
 

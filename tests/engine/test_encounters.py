@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from hipgw.proto import (
     EndpointConfig,
     Role,
@@ -25,6 +27,9 @@ from tests.engine.network import (
     exchange,
     low_and_high,
 )
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
 

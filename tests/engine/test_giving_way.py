@@ -7,7 +7,9 @@ from ipaddress import ip_address
 
 from hipgw.proto import AbandonJob, Closed, EndpointConfig, State
 from hipgw.proto.association import Association
+from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.events import Role
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.unproven import Unproven
 from hipgw.values import DhGroup, Hit, NotifyType, Path
 from tests.engine.hostile import notified
@@ -149,7 +151,9 @@ def test_the_unproven_have_a_ceiling_of_their_own() -> None:
 def association(number: int, address: str) -> Association:
     peer = Hit(bytes.fromhex("20010022") + number.to_bytes(12, "big"))
     path = Path(ip_address("192.0.2.1"), ip_address(address))
-    return Association(identity(), peer, path, Role.RESPONDER, 0.0, 0.0)
+    return Association(
+        LocalIdentity.of(identity(), 2), peer, DialectV2(), path, Role.RESPONDER, 0.0, 0.0
+    )
 
 
 def test_the_oldest_of_the_fullest_source_gives_way() -> None:

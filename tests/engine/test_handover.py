@@ -30,7 +30,6 @@ from hipgw.wire import (
     Parameter,
     Seq,
     SpiLocator,
-    parse_packet,
 )
 from tests.engine.forge import resigned_r1, without
 from tests.engine.network import (
@@ -40,8 +39,12 @@ from tests.engine.network import (
     assert_joined,
     exchange,
     identity,
+    parse_packet,
 )
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), announce_locators=True)
 QUIET = replace(FAST, announce_locators=False)

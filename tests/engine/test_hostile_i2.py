@@ -32,7 +32,6 @@ from hipgw.wire import (
     Solution,
     TransportFormatList,
     UnknownParameter,
-    parse_packet,
 )
 from tests.engine.forge import (
     LyingIdentity,
@@ -51,6 +50,7 @@ from tests.engine.network import (
     assert_joined,
     exchange,
     identity,
+    parse_packet,
 )
 
 

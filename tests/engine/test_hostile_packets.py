@@ -33,7 +33,6 @@ from hipgw.wire import (
     Puzzle,
     R1Counter,
     TransportFormatList,
-    parse_packet,
 )
 from tests.engine.forge import (
     bare,
@@ -47,6 +46,7 @@ from tests.engine.hostile import FAST, only, pair
 from tests.engine.network import (
     assert_joined,
     exchange,
+    parse_packet,
 )
 
 

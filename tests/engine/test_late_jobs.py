@@ -17,6 +17,9 @@ from tests.engine.network import (
     low_and_high,
 )
 
+pytestmark = pytest.mark.usefixtures("hip_version")
+
+
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
 
 

@@ -28,10 +28,17 @@ from hipgw.wire import (
     SpiLocator,
     TransportLocator,
     UnknownLocator,
-    parse_packet,
 )
 from tests.engine.forge import changed, checksummed, sealed, swap
-from tests.engine.network import Datagram, Network, Node, Weather, assert_joined, exchange
+from tests.engine.network import (
+    Datagram,
+    Network,
+    Node,
+    Weather,
+    assert_joined,
+    exchange,
+    parse_packet,
+)
 from tests.engine.traffic import Traffic
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))

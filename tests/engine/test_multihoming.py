@@ -25,11 +25,13 @@ from hipgw.wire import (
     LocatorSet,
     PacketType,
     Seq,
-    parse_packet,
 )
 from tests.engine.forge import sealed
-from tests.engine.network import Network, Node, Weather, assert_joined, drop_first
+from tests.engine.network import Network, Node, Weather, assert_joined, drop_first, parse_packet
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 
 FAST = EndpointConfig(
     dh_groups=(DhGroup.NIST_P256,), announce_locators=True, heartbeat_s=1.0, update_tries=6

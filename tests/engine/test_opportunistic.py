@@ -19,10 +19,9 @@ from hipgw.proto import (
     PeerNotFound,
     State,
 )
-from hipgw.proto.packets import build_i1
 from hipgw.values import NULL_HIT, DhGroup, Encapsulation, Hit, HitSuite, Path
 from hipgw.wire import HIP_VERSION, PacketType, Puzzle, peek_header, with_checksum
-from tests.engine.forge import checksummed, resigned_r1, swap
+from tests.engine.forge import V2, checksummed, resigned_r1, swap
 from tests.engine.network import Datagram, Network, Node, assert_joined, exchange, identity
 
 ASKING = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
@@ -120,8 +119,12 @@ def test_another_host_than_the_expected_one_is_refused_by_name() -> None:
     assert one.network.sent(PacketType.I2) == []
 
 
+def i1_to_anyone(one: Node) -> bytes:
+    return V2.build(PacketType.I1, one.hit, NULL_HIT, V2.i1_parameters(ASKING))
+
+
 def one_i1(one: Node, path: Path) -> bytes:
-    octets = build_i1(one.hit, NULL_HIT, (int(DhGroup.NIST_P256),))
+    octets = i1_to_anyone(one)
     return with_checksum(octets, path.peer, path.local)
 
 
@@ -347,7 +350,7 @@ def test_no_octet_of_an_r1_can_be_changed_to_become_somebody_else() -> None:
     path = one.path_to(other, Encapsulation.UDP)
     other.network.wire = lambda _: []
     there = Path(path.peer, path.local, Encapsulation.UDP, 10500, 10500)
-    other.receive(build_i1(one.hit, NULL_HIT, (int(DhGroup.NIST_P256),)), there)
+    other.receive(i1_to_anyone(one), there)
     (r1,) = one.network.sent(PacketType.R1)
     seek(one, other, path)
     for at in range(len(r1.payload)):

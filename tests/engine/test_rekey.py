@@ -20,7 +20,6 @@ from hipgw.wire import (
     PacketType,
     Parameter,
     Seq,
-    parse_packet,
 )
 from tests.engine.forge import sealed
 from tests.engine.network import (
@@ -31,8 +30,12 @@ from tests.engine.network import (
     assert_joined,
     exchange,
     low_and_high,
+    parse_packet,
 )
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), rekey_s=0.0)
 WITH_DH = replace(FAST, rekey_with_dh=True)
@@ -100,8 +103,8 @@ def test_operator_rekeys(
     ]
     assert [event.reason for event in other.saw(Rekeyed)] == ["peer"]
     request, answer, last = updates(network)
-    assert (request.get(DiffieHellman) is not None) is config.rekey_with_dh
-    assert (answer.get(DiffieHellman) is not None) is responder.rekey_with_dh
+    assert (one.dialect.dh_value(request) is not None) is config.rekey_with_dh
+    assert (one.dialect.dh_value(answer) is not None) is responder.rekey_with_dh
     assert request.require(Seq).update_id == answer.require(Ack).update_ids[0] == 0
     assert last.require(Ack).update_ids == (answer.require(Seq).update_id,)
     assert last.get(Seq) is None
@@ -112,6 +115,7 @@ def test_operator_rekeys(
     settle_down(network, one, other)
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_rekey_without_dh_draws_the_next_keys_of_the_same_keymat() -> None:
     network, one, other = joined()
     assert one.keying is not None
@@ -124,6 +128,7 @@ def test_rekey_without_dh_draws_the_next_keys_of_the_same_keymat() -> None:
     settle_down(network, one, other)
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_the_greater_of_two_keymat_indices_counts() -> None:
     network, one, other = joined()
     assert other.keying is not None
@@ -140,6 +145,7 @@ def test_the_greater_of_two_keymat_indices_counts() -> None:
     assert into.encryption_key in {expected[:20], expected[20:]}
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_the_greater_of_two_keymat_indices_counts_when_requests_cross() -> None:
     for more in (0, 100):
         network, one, other = joined()
@@ -158,6 +164,7 @@ def test_the_greater_of_two_keymat_indices_counts_when_requests_cross() -> None:
         assert spi_out is not None
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_new_dh_of_one_side_starts_keymat_anew_for_both_when_requests_cross() -> None:
     network, one, other = joined(WITH_DH, FAST)
     rekey(one, other)
@@ -170,6 +177,7 @@ def test_new_dh_of_one_side_starts_keymat_anew_for_both_when_requests_cross() ->
     assert updates(network, since)[0].require(EspInfo).keymat_index == 40
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_keymat_at_its_end_forces_new_dh() -> None:
     network, one, other = joined(replace(FAST, esp_suites=(EspSuite.AES_256_CBC_HMAC_SHA256,)))
     assert one.keying is not None
@@ -402,6 +410,7 @@ def test_close_in_the_middle_of_a_rekey_leaves_no_sa() -> None:
         assert not other.sas
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
@@ -420,6 +429,7 @@ def test_rekey_against_the_rules_is_dropped(parameters: tuple[Parameter, ...], r
     assert not updates(network)
 
 
+@pytest.mark.parametrize("hip_version", [2], indirect=True)
 def test_rekey_with_a_public_value_off_the_curve_changes_nothing() -> None:
     _network, one, other = joined()
     _spi_in, spi_out = spis(other, one)

@@ -86,7 +86,9 @@ def test_nothing_of_the_registries_is_left_out() -> None:
     ("group", "cipher"), list(product(GROUPS, CIPHERS)), ids=lambda one: one.name.lower()
 )
 def test_every_group_with_every_hip_cipher(group: DhGroup, cipher: HipCipher) -> None:
-    one, other = made(EndpointConfig(dh_groups=(group,), hip_ciphers=(cipher,)))
+    one, other = made(
+        EndpointConfig(dh_groups=(group,), hip_ciphers=(cipher,), is_legacy=lambda _: True)
+    )
     for node, peer in ((one, other), (other, one)):
         view = node.view(peer)
         assert view is not None
@@ -122,8 +124,9 @@ def test_every_kind_of_identity_with_every_other(initiator: str, responder: str)
 def test_the_responders_first_common_group_wins(group: DhGroup) -> None:
     """RFC 7401 section 5.2.6: the Responder's preference, whatever the Initiator likes best."""
     network = Network()
-    mine = EndpointConfig(dh_groups=(*(one for one in reversed(GROUPS) if one != group), group))
-    theirs = EndpointConfig(dh_groups=(group,))
+    groups = (*(one for one in reversed(GROUPS) if one != group), group)
+    mine = EndpointConfig(dh_groups=groups, is_legacy=lambda _: True)
+    theirs = replace(mine, dh_groups=(group,))
     one, other = network.node(config=mine), network.node(config=theirs)
     exchange(one, other)
     view = one.view(other)

@@ -16,10 +16,12 @@ from hipgw.wire import (
     PacketType,
     Parameter,
     Seq,
-    parse_packet,
 )
 from tests.engine.forge import bare, checksummed, sealed, signed
-from tests.engine.network import Network, Node, Weather, assert_joined, exchange
+from tests.engine.network import Network, Node, Weather, assert_joined, exchange, parse_packet
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from hipgw.crypto import compute_mac, decrypt_parameter, encrypt_parameter
 from hipgw.errors import CryptoError, LocalProtocolError, WireError
-from hipgw.proto.jobs import Keying
-from hipgw.values import Encapsulation, HipCipher, Path
+from hipgw.proto.keying import Keying
+from hipgw.values import Encapsulation, Path
 from hipgw.wire import (
     EspInfo,
     ParameterType,
@@ -91,16 +90,17 @@ def _proof(number: int, before: RawPacket, sealing: Sealing) -> bytes | None:
     try:
         if sealing.mac and keying is not None:
             if number == ParameterType.HIP_MAC:
-                return compute_mac(keying.suite, keying.hip.mac_out, covered)
+                return keying.protection.mac(keying.hip.mac_out, covered)
             if number == ParameterType.HIP_MAC_2:
                 covered = mac2_octets(covered, sealing.host_id_tlv)
-                return compute_mac(keying.suite, keying.hip.mac_out, covered)
+                return keying.protection.mac(keying.hip.mac_out, covered)
         if sealing.signature and number in SIGNATURES:
             if number == ParameterType.HIP_SIGNATURE_2:
                 covered = r1_signed_octets(covered)
             identity = sealing.signer.identity
             algorithm = int(identity.public.algorithm)
-            return algorithm.to_bytes(2, "big") + identity.sign(covered)
+            octets = 1 if identity.version == 1 else 2
+            return algorithm.to_bytes(octets, "big") + identity.sign(covered)
     except WireError:
         return None
     return None
@@ -251,12 +251,11 @@ def _in_plaintext(
     head, secret = contents[:ENCRYPTED_HEAD_OCTETS], contents[ENCRYPTED_HEAD_OCTETS:]
     key = keying.hip.encryption_out
     try:
-        plain = decrypt_parameter(keying.cipher, key, secret)
+        plain = keying.protection.decrypt(key, secret)
         change = (_set_octet, _flip, _set_word, _cut, _lengthen)[edit.tlv % 5]
         plain = change(plain, edit)[:CONTENTS_MOST]
-        iv = b"" if keying.cipher is HipCipher.NULL else secret[:AES_IV_OCTETS]
         plain = plain.ljust(-(-len(plain) // AES_IV_OCTETS) * AES_IV_OCTETS, b"\0")
-        secret = encrypt_parameter(keying.cipher, key, iv, plain)
+        secret = keying.protection.encrypt(key, secret[:AES_IV_OCTETS], plain)
     except CryptoError:
         return packet
     return _with(packet, at, (int(ParameterType.ENCRYPTED), head + secret))

@@ -283,7 +283,7 @@ class Play:
     def _forged(self, kind: PacketType) -> bytes:
         """A packet of the peer with the least that its type needs, sealed."""
         hits = self.world.peer.hit.packed + self.world.node.hit.packed
-        header = bytes([59, 4, kind, 0x21]) + bytes(4) + hits
+        header = bytes([59, 4, kind, self.world.peer.version << 4 | 1]) + bytes(4) + hits
         tlvs = [tlv for one in OPENINGS.get(kind, ()) for tlv in split(bytes(40) + one).tlvs]
         if kind is PacketType.CLOSE_ACK:
             tlvs = self._answered_echo() or tlvs

@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hipgw.crypto import PrivateHostIdentity
@@ -36,9 +36,10 @@ from hipgw.proto import (
     State,
     limits,
 )
-from hipgw.proto.config import rendezvous_of_nobody
+from hipgw.proto.config import is_nobody, permit_everyone, rendezvous_of_nobody
 from hipgw.proto.initiator_jobs import AnsweredR1
-from hipgw.proto.jobs import Keying
+from hipgw.proto.keying import Keying
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.r1_pool import Generation
 from hipgw.proto.responder_jobs import AcceptedI2, MadeR1
 from hipgw.proto.timers import TimerHeap
@@ -63,21 +64,52 @@ SERVER = ip_address("192.0.2.3")
 """Of a rendezvous server that forwards to either host, with the source that a packet came from."""
 SOURCES_MOST = 8
 """Sources that each rate limiter remembers."""
-UNCHANGING = ("hipgw.values", "hipgw.wire", "hipgw.crypto", "ipaddress", "cryptography")
+UNCHANGING = (
+    "hipgw.values",
+    "hipgw.wire",
+    "hipgw.crypto",
+    "hipgw.proto.dialect_",
+    "hipgw.proto.local_identity",
+    "ipaddress",
+    "cryptography",
+)
 UNCHANGING_TYPES = (Keying, MadeR1, AnsweredR1, AcceptedI2, EndpointConfig, AssociationView)
 ATOMS = (bytes, str, int, float, type(None))
 CONTAINERS = (dict, list, set, deque, OrderedDict, Counter)
 
 
+RSA_PRIMES = (
+    (
+        "de25e8ca61de54493b7aed261eb54299db14feefb9e46e034fdc93aed16425ac"
+        "f103a7c2190831c4cd7db0ffb109d8a8ae4c2e3cb555a7b29f92e4094caf380b "
+        "d4249ca4d7fe528078ab8a8f0875ab6b51fc0d9fee32f848e91e7ae1ea983b7d"
+        "9a1a7ae3428eb9dcc8a7022a6c6760fcd14f2df84fef19727e52b50042c2cff7"
+    ),
+    (
+        "e58b3a577f8bd2cec1022b02751e183b93eb18aad4378235c10dfe959e5c1fa5"
+        "674920508d179b916ea36b8a9aa5984fd06dd49dd898dd4223c5ec83d6b0dded "
+        "db2fbc3817ec4a469440b3c6ee9bf163b6ebfa54769b6ece54688f68a6971259"
+        "dbe6b6c523b296d634c36dd174f6959b9b301194b34572aee3cea88ea032d745"
+    ),
+)
+"""Of two keys of 1024 bits, hexadecimal: p and q."""
+
+
 @cache
 def fixed_identity(kind: str, number: int) -> PrivateHostIdentity:
-    """The same key each time: p256 or ed25519."""
-    if kind == "ed25519":
-        key: Any = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    """The same key each time: p256, ed25519 or rsa."""
+    if kind == "rsa":
+        p, q = (int(prime, 16) for prime in RSA_PRIMES[number].split())
+        d = rsa.rsa_recover_private_exponent(65537, p, q)
+        key: Any = rsa.RSAPrivateNumbers(
+            p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(65537, p * q)
+        ).private_key()
+    elif kind == "ed25519":
+        key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
     else:
         key = ec.derive_private_key(0xFACE + number, ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return PrivateHostIdentity.from_pem(pem)
+    return PrivateHostIdentity.from_pem(pem, allow_weak=True)
 
 
 class Randomness:
@@ -109,13 +141,16 @@ class Host:
     host_id_tlv: bytes = b""
     is_holding: bool = False
 
-    @property
-    def hit(self) -> Hit:
-        return self.identities[0].hit
+    version: int = 2
+    """Of HIP, in which the host is asked to speak."""
 
     @property
-    def identity(self) -> PrivateHostIdentity:
-        return self.identities[0]
+    def hit(self) -> Hit:
+        return self.identity.hit
+
+    @property
+    def identity(self) -> LocalIdentity:
+        return LocalIdentity.of(self.identities[0], self.version)
 
     def states(self) -> dict[tuple[Hit, Hit], State]:
         """State by peer and local HIT."""
@@ -308,6 +343,7 @@ class Flavour(Enum):
     NODE_IS_HIGH = "the node's HIT is the larger one, over UDP"
     TWO_IDENTITIES = "the node has two identities and answers opportunistic I1s; puzzles of 2 bits"
     MOVING = "both announce locators, rekey with new keys, and probe a silent peer"
+    OLD = "both speak HIPv1"
 
 
 def build(state: State, flavour: Flavour) -> World:
@@ -358,7 +394,13 @@ def _hosts(flavour: Flavour) -> World:
     theirs = low if flavour is Flavour.NODE_IS_HIGH else high
     if two:
         ours, theirs = (*ours, fixed_identity("ed25519", 3)), fixed_identity("ed25519", 4)
+    is_old = flavour is Flavour.OLD
+    if is_old:
+        ours, theirs = (fixed_identity("rsa", 0),), fixed_identity("rsa", 1)
     config = EndpointConfig(
+        is_legacy=(permit_everyone if is_old else is_nobody),
+        speaks_v1=lambda: is_old,
+        v1_dh_groups=(DhGroup.MODP_384,),
         dh_groups=DH_GROUPS,
         ual_s=60.0,
         msl_s=10.0,
@@ -390,6 +432,8 @@ def _hosts(flavour: Flavour) -> World:
         Host(Endpoint(keys, config, Randomness(seed), 1000.0), keys, ip_address(address))
         for keys, seed, address in ((ours, 1, "192.0.2.1"), ((theirs,), 2, "192.0.2.2"))
     ]
+    for host in made:
+        host.version = 1 if is_old else 2
     is_udp = flavour is Flavour.NODE_IS_HIGH
     world = World(*made, Encapsulation.UDP if is_udp else Encapsulation.RAW)
     for host in made:

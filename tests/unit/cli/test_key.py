@@ -34,6 +34,8 @@ def test_new_key_of_each_algorithm(invoke: Invoke, tmp_path: Path, algorithm: st
         "file": str(path),
         "algorithm": algorithm,
         "hit": str(private.hit),
+        "hit_v1": str(private.hit_v1) if algorithm.startswith("rsa") else None,
+        "weak": False,
         "mode": "0600",
         "problem": None,
         "remedy": None,
@@ -111,6 +113,21 @@ def test_show_pem_is_the_public_half_only(invoke: Invoke, tmp_path: Path) -> Non
     for output in (said, invoke("key", "show", str(tmp_path / "host.pem"), "--json")):
         assert "PRIVATE" not in output.output
         assert secret not in output.output
+
+
+@pytest.mark.parametrize("algorithm", key.WEAK_ALGORITHMS)
+def test_weak_key_is_made_when_asked_twice(invoke: Invoke, tmp_path: Path, algorithm: str) -> None:
+    said = invoke("key", "new", "--algorithm", algorithm, "--directory", str(tmp_path))
+    assert said.exit_code == 2
+    assert "--allow-weak" in said.stderr
+    facts = make(invoke, tmp_path, "--algorithm", algorithm, "--allow-weak")
+    private = PrivateHostIdentity.from_pem(
+        (tmp_path / f"{algorithm}.pem").read_bytes(), allow_weak=True
+    )
+    assert (facts["hit_v1"], facts["weak"]) == (str(private.hit_v1), True)
+    shown = invoke("key", "show", "--directory", str(tmp_path)).stdout
+    assert f"hit of HIPv1: {private.hit_v1}\n" in shown
+    assert f"algorithm: {algorithm} (weak: for legacy peers only)\n" in shown
 
 
 @pytest.mark.parametrize("content", ["", "no key", "-----BEGIN PRIVATE KEY-----\n"])

@@ -41,6 +41,8 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "puzzle": {"k": 10, "mode": "fixed", "least": 10, "ceiling": 10},
             "new_puzzle": {"k": 10, "mode": "fixed", "least": 10, "ceiling": 10},
             "set": lambda params: {"set": params},
+            "default_hip_version": {"version": 2},
+            "set_default_hip_version": lambda params: {"version": params["version"]},
             "manual_update": {"peers": 1},
             "identity_add": {"identities": []},
             "identity_new": {"identity": answers.HITS["hits"][0]},

@@ -15,13 +15,16 @@ from hipgw.daemon.config import (
     TABLES,
     Config,
     HostIdentityOptions,
+    LegacyOptions,
     PeerOptions,
     changed_keys,
     load_config,
 )
+from hipgw.daemon.engine_config import endpoint_config
+from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.toml_lines import key_lines
 from hipgw.errors import ConfigError
-from hipgw.values import DhGroup, Encapsulation, EspSuite, Hit, Lsi
+from hipgw.values import DhGroup, Encapsulation, EspSuite, HipTransform, Hit, Lsi
 
 SAMPLE = Path(__file__).parents[3] / "conf" / "hipgw.toml"
 HIT = "2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad"
@@ -77,6 +80,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         "guest",
         certificates=True,
         via=(IPv4Address("192.0.2.9"),),
+        legacy=True,
     )
 
 
@@ -297,3 +301,49 @@ def test_a_long_array_is_scanned_once() -> None:
     """Found by fuzzing: the scanner looked at each line of a statement once per line of it."""
     text = "a = [\n" + "1,\n" * 50_000 + "]\nb = 2\n"
     assert key_lines(text) == {("a",): 1, ("b",): 50_003}
+
+
+def test_a_name_may_be_that_of_one_hit_of_each_version(tmp_path: Path) -> None:
+    old = '[[peer]]\nhit = "2001:10::17"\nname = "gw"\nlegacy = true\n'
+    new = f'[[peer]]\nhit = "{HIT}"\nname = "gw"\n'
+    config = load_config(written(tmp_path, old + new))
+    legacy = LegacyPeers(config)
+    assert [legacy.is_legacy(peer.hit) for peer in config.peers] == [True, False]
+    assert legacy.speaks_v1()
+    assert not legacy.update(config)
+    fewer = load_config(written(tmp_path, new))
+    assert legacy.update(fewer)
+    assert not legacy.is_legacy(Hit.parse("2001:10::17"))
+    assert not legacy.speaks_v1()
+    with pytest.raises(ConfigError, match="gw is that of"):
+        load_config(written(tmp_path, new + new.replace("39ad", "39ae")))
+
+
+def test_legacy_for_every_peer_and_what_it_offers(tmp_path: Path) -> None:
+    text = """[legacy]
+every_peer = true
+dh_groups = ["modp-768"]
+transforms = ["null-hmac-md5"]
+esp_suites = ["null-hmac-sha1"]
+"""
+    config = load_config(written(tmp_path, text))
+    engine = endpoint_config(config, 0)
+    assert engine.is_legacy(Hit.parse(HIT))
+    assert engine.speaks_v1()
+    assert engine.v1_dh_groups == (DhGroup.MODP_768,)
+    assert engine.v1_transforms == (HipTransform.NULL_HMAC_MD5,)
+    assert engine.v1_esp_suites == (EspSuite.V1_NULL_HMAC_SHA1,)
+    default = endpoint_config(Config(), 0)
+    assert not default.is_legacy(Hit.parse(HIT))
+    assert not default.speaks_v1()
+
+
+def test_suites_that_the_data_path_lacks_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "hipgw.daemon.legacy.shape_of_suite",
+        lambda suite: (0,) * 5 if "TRIPLE" in EspSuite(suite).name else (1,) * 5,
+    )
+    assert endpoint_config(Config(), 0).v1_esp_suites == (EspSuite.V1_AES_128_CBC_HMAC_SHA1,)
+    only = Config(legacy=LegacyOptions(esp_suites=(EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1,)))
+    with pytest.raises(ConfigError, match="has none of these"):
+        endpoint_config(only, 0)

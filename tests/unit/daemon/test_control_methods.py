@@ -177,7 +177,9 @@ def test_an_lsi_in_use_does_not_move(tmp_path: Path) -> None:
         ("close", {"target": "nobody"}, "not_found"),
         ("map_add", {"hit": NEWCOMER, "ip": "127.0.0.1"}, "bad_params"),
         ("map_add", {"hit": NEWCOMER}, "bad_params"),
-        ("map_add", {"hit": "2001:10::1", "ip": "192.0.2.1"}, "bad_params"),
+        ("map_add", {"hit": "2001:db8::1", "ip": "192.0.2.1"}, "bad_params"),
+        ("set_default_hip_version", {"version": 3}, "bad_params"),
+        ("set_default_hip_version", {}, "bad_params"),
         ("map_add", {"hit": "x", "ip": "192.0.2.1"}, "bad_params"),
         ("map_add", {"hit": NEWCOMER, "ip": "192.0.2.1", "lsi": "10.0.0.1"}, "wrong_lsi"),
         ("hit_to_lsi", {"hit": "::1"}, "bad_params"),
@@ -306,7 +308,7 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
         changing = {name for name, method in table.items() if method.access is Access.CHANGE}
         assert changing == {
             *("connect", "close", "map_add", "rekey", "manual_update", "open_sa_pair"),
-            *("reload", "set", "new_puzzle"),
+            *("reload", "set", "new_puzzle", "set_default_hip_version"),
             *("identity_new", "identity_add", "identity_remove", "identity_rotate"),
             *("opportunistic_set", "pins_remove"),
             "certificate",

@@ -18,7 +18,6 @@ from hipgw.values import (
     NULL_HIT,
     EspSuite,
     EspSuiteV1,
-    HitSuite,
 )
 from hipgw.wire import (
     DhGroupList,
@@ -31,7 +30,7 @@ from hipgw.wire import (
 )
 from tests.twin.batches import Batch
 
-HIT_SUITE = HitSuite.ECDSA_SHA384
+GROUPS = EndpointConfig().dh_groups
 UNWANTED = ESP_SUITES_IN_CLEAR | ESP_SUITES_V1_ONLY | {EspSuite.AES_128_CBC_HMAC_SHA1}
 
 
@@ -89,11 +88,11 @@ def test_defaults_offer_neither_clear_nor_deprecated_suites() -> None:
 def test_an_unwanted_suite_is_refused_until_configured(suite: EspSuite) -> None:
     """RFC 7402 section 3.3.5; whichever side the peer is."""
     with pytest.raises(RefusedError, match="esp_suite"):
-        proposal_from_r1(offer(PacketType.R1, suite), EndpointConfig(), HIT_SUITE)
+        proposal_from_r1(offer(PacketType.R1, suite), EndpointConfig(), GROUPS)
     with pytest.raises(RefusedError, match="esp_suite"):
-        proposal_from_i2(offer(PacketType.I2, suite), EndpointConfig(), HIT_SUITE)
+        proposal_from_i2(offer(PacketType.I2, suite), EndpointConfig(), GROUPS)
     allowing = EndpointConfig(esp_suites=(suite,))
-    assert proposal_from_i2(offer(PacketType.I2, suite), allowing, HIT_SUITE).esp_suite is suite
+    assert proposal_from_i2(offer(PacketType.I2, suite), allowing, GROUPS).esp_suite is suite
 
 
 def offer(kind: PacketType, suite: EspSuite) -> HipPacket:

@@ -149,6 +149,22 @@ def test_the_configuration_goes_before_the_files(tmp_path: Path) -> None:
     assert resolver.encapsulation_of(HIT_B) is None
 
 
+def test_name_of_two_versions_stands_for_the_wanted_one(tmp_path: Path) -> None:
+    old = Hit.parse("2001:10::17")
+    resolver = Resolver(
+        [Peer(HIT_A, "gw"), Peer(old, "gw"), Peer(HIT_B, "new")], files_in(tmp_path)
+    )
+    assert resolver.hit_of_name("gw") == HIT_A
+    assert resolver.hit_of_name("GW", 1) == old
+    assert resolver.hit_of_name("new", 1) == HIT_B, "it has no other"
+    assert resolver.hit_of_name("nobody", 1) is None
+    (tmp_path / "both").write_text(f"{old} host\n{HIT_B} host\n")
+    files = HostsFiles([tmp_path / "both"], PREFIX)
+    files.refresh()
+    resolver = Resolver([], files)
+    assert (resolver.hit_of_name("host", 1), resolver.hit_of_name("host", 2)) == (old, HIT_B)
+
+
 def test_runtime_mappings_go_before_everything_and_add_up(tmp_path: Path) -> None:
     resolver = Resolver([Peer(HIT_A, addresses=(IPv4Address("192.0.2.1"),))], files_in(tmp_path))
     resolver.add_mapping(HIT_A, IPv4Address("192.0.2.50"))
