@@ -27,6 +27,7 @@ from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
 from hipgw.values import (
     HIP_UDP_PORT,
+    NO_QUIRKS,
     Address,
     DhGroup,
     Encapsulation,
@@ -35,6 +36,7 @@ from hipgw.values import (
     HipTransform,
     Hit,
     Lsi,
+    Quirks,
 )
 
 T = TypeVar("T")
@@ -245,6 +247,7 @@ class PeerOptions:
         reloadable=True,
     )
     legacy: bool = option(False, read.flag, reloadable=True)
+    compatibility: Quirks = option(NO_QUIRKS, read.compatibility, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +275,10 @@ class Config:
             Peer(peer.hit, peer.name, peer.lsi, peer.addresses, peer.encapsulation)
             for peer in self.peers
         )
+
+    def compatibility(self) -> dict[Hit, Quirks]:
+        """The compatibility switches of the peers that have any."""
+        return {peer.hit: peer.compatibility for peer in self.peers if peer.compatibility}
 
 
 TABLES: Final[Mapping[str, type]] = {

@@ -6,6 +6,7 @@ from hipgw.daemon.config import Config
 from hipgw.daemon.legacy import LegacyPeers, carried
 from hipgw.errors import ConfigError
 from hipgw.proto import EndpointConfig, IdentityTraits
+from hipgw.values import FULL_ICV_OF, EspSuite, Quirk
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -83,6 +84,14 @@ def traits_for(text: str | None, general: str, *, is_anonymous: bool = False) ->
         text = "" if is_anonymous else general
     kind, octets = domain_identifier(text)
     return IdentityTraits(is_anonymous=is_anonymous, di_type=kind, di=octets)
+
+
+def carried_suites(config: Config) -> tuple[EspSuite, ...]:
+    """ESP suites as the data plane may come to carry them: with whole ICVs if a peer wants them."""
+    suites = (*config.hip.esp_suites, *config.legacy.esp_suites)
+    if not any(Quirk.FULL_LENGTH_ICV in peer.compatibility for peer in config.peers):
+        return suites
+    return (*suites, *(FULL_ICV_OF[suite] for suite in suites if suite in FULL_ICV_OF))
 
 
 def domain_identifier(text: str) -> tuple[int, bytes]:

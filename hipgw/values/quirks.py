@@ -69,7 +69,7 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
             "a puzzle is hashed as I, HIT of the Responder, HIT of the Initiator, J",
             "RFC 7401 6.3",
             _BOTH,
-            "none: the same octets are bound in another order",
+            "none: the same octets are bound, in another order",
         ),
         Quirk.UNPADDED_DH_SECRET: QuirkFacts(
             "leading zero octets of the Diffie-Hellman secret are left out before KEYMAT is made",
