@@ -292,4 +292,5 @@ class Association:
             is_rekeying=self.esp.rekey is not None,
             is_limited=self.esp.is_limited,
             heartbeat=reach.heartbeat.view(),
+            quirks=self.dialect.quirks,
         )

@@ -8,6 +8,7 @@ from hipgw.proto.events import Role
 from hipgw.proto.locators import LocatorView
 from hipgw.proto.states import State
 from hipgw.values import (
+    NO_QUIRKS,
     Address,
     DhGroup,
     EspSuite,
@@ -17,6 +18,7 @@ from hipgw.values import (
     Hit,
     HitSuite,
     Path,
+    Quirks,
     Spi,
 )
 
@@ -74,3 +76,5 @@ class AssociationView:
     is_limited: bool = False
     """Whether data goes to an address that is not verified, within credit (RFC 8046 5.6)."""
     heartbeat: HeartbeatView = HeartbeatView()
+    quirks: Quirks = NO_QUIRKS
+    """Compatibility switches in use."""

@@ -167,7 +167,7 @@ class R1Pool:
         number = self._core.r1s_issued % (1 << NUMBER_BITS)
         opaque = ((generation.counter % 16) << NUMBER_BITS | number).to_bytes(2, "big")
         i = generation.puzzle_i(dialect, sender, local, path, opaque)
-        return patch_r1(made.octets, sender, opaque, i)
+        return dialect.r1_as_sent(patch_r1(made.octets, sender, opaque, i))
 
     def serial_of(self, solution: Solution) -> int:
         """How many R1s had been sent when the one that a solution of ours answers was.
