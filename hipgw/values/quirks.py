@@ -68,7 +68,7 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
         Quirk.REVERSED_PUZZLE_HITS: QuirkFacts(
             "a puzzle is hashed as I, HIT of the Responder, HIT of the Initiator, J",
             "RFC 7401 6.3",
-            _BOTH,
+            _V2,
             "none: the same octets are bound, in another order",
         ),
         Quirk.UNPADDED_DH_SECRET: QuirkFacts(
@@ -89,14 +89,14 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
             "the host with the greater HIT makes its MACs with the second MAC key and the other one"
             " with the first; keys of ENCRYPTED and of ESP stay as they are",
             "RFC 7401 6.5",
-            _BOTH,
+            _V2,
             "none: each direction still has keys of its own",
         ),
         Quirk.R2_SIGNATURE_2: QuirkFacts(
             "the signature of an R2 stands in HIP_SIGNATURE_2 (61633), over the same octets; one in"
             " HIP_SIGNATURE is accepted as well",
             "RFC 7401 5.3.4",
-            _BOTH,
+            _V2,
             "none: nothing that HIP_SIGNATURE covers is left out",
         ),
         Quirk.ONE_OCTET_SIGNATURE_ALGORITHM: QuirkFacts(
