@@ -25,7 +25,7 @@ from hipgw.proto import EndpointConfig
 from hipgw.proto.dialect import Dialect
 from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.keying import Protection
-from hipgw.values import NULL_HIT, DhGroup, EspSuite, Hit, Path, Quirk, Spi
+from hipgw.values import NULL_HIT, DhGroup, EspSuite, Hit, Path, Quirk, Quirks, Spi
 from hipgw.wire import (
     DiffieHellman,
     Encrypted,
@@ -57,6 +57,9 @@ from tests.engine.network import Datagram, Node
 
 SPI = Spi(0x0F0E_1234)
 K = 6
+"""Of the hosts under test, whose puzzles this host solves in Python."""
+K_MORE = 18
+"""Of this host: a solution of the RFC must not be one of its own by accident."""
 OTHER_PLACE = ip_address("198.51.100.77")
 MAC, MAC_2 = int(ParameterType.HIP_MAC), int(ParameterType.HIP_MAC_2)
 SIGNATURE, SIGNATURE_2 = int(ParameterType.HIP_SIGNATURE), int(ParameterType.HIP_SIGNATURE_2)
@@ -92,7 +95,6 @@ class Foreign:
     key: PrivateHostIdentity
     deviations: frozenset[Quirk] = frozenset()
     dialect: Dialect = field(default_factory=DialectV2)
-    group: DhGroup = DhGroup.NIST_P256
     short_secret: bool = False
     """As Initiator, choose a key with which the secret begins with a zero."""
     address: str = "198.51.100.9"
@@ -111,7 +113,9 @@ class Foreign:
     peer: Node | None = None
     config: EndpointConfig = field(
         default_factory=lambda: EndpointConfig(
-            dh_groups=(DhGroup.NIST_P256,), esp_suites=(EspSuite.AES_128_CBC_HMAC_SHA256,)
+            dh_groups=(DhGroup.NIST_P256,),
+            esp_suites=(EspSuite.AES_128_CBC_HMAC_SHA256,),
+            v1_dh_groups=(DhGroup.MODP_384,),
         )
     )
 
@@ -233,27 +237,40 @@ class Foreign:
 
     def is_solved(self, i: bytes, j: bytes, hits: tuple[Hit, Hit], k: int) -> bool:
         """RFC 7401 section 6.3 for suite 2, RFC 5201 section 6.3; or how this host has it."""
+        return self.has_zeros(i, j, hits, k, self.deviations)
+
+    def has_zeros(
+        self, i: bytes, j: bytes, hits: tuple[Hit, Hit], k: int, deviations: Quirks
+    ) -> bool:
         initiator, responder = hits[0].packed, hits[1].packed
-        if Quirk.REVERSED_PUZZLE_HITS in self.deviations:
+        if Quirk.REVERSED_PUZZLE_HITS in deviations:
             initiator, responder = responder, initiator
         name = "sha384" if self.dialect.VERSION == 2 else "sha1"
         digest = hashlib.new(name, i + initiator + responder + j).digest()
         number = int.from_bytes(digest)
-        if Quirk.LITTLE_ENDIAN_PUZZLE in self.deviations:
+        if Quirk.LITTLE_ENDIAN_PUZZLE in deviations:
             number = int.from_bytes(digest[12:20], "little")
         return number & ((1 << k) - 1) == 0
 
     def solve(self, i: bytes, hits: tuple[Hit, Hit], k: int) -> bytes:
+        """A solution by this host's rule, and by no other."""
+        rules = {Quirk.REVERSED_PUZZLE_HITS, Quirk.LITTLE_ENDIAN_PUZZLE}
+        own = self.deviations & rules
+        others = [frozenset(), *(frozenset({rule}) for rule in rules)]
+        others.remove(own)
         for number in range(1 << 20):
             j = number.to_bytes(len(i))
-            if self.is_solved(i, j, hits, k):
+            if self.is_solved(i, j, hits, k) and not any(
+                self.has_zeros(i, j, hits, k, rule) for rule in others
+            ):
                 return j
         raise AssertionError("puzzle")
 
     def own_dh(self, peer_public: bytes | None) -> DhPrivateKey:
-        dh = generate_dh(self.group)
+        (group,) = self.dialect.dh_groups(self.config)
+        dh = generate_dh(group)
         while self.short_secret and peer_public is not None and dh.exchange(peer_public)[0]:
-            dh = generate_dh(self.group)
+            dh = generate_dh(group)
         return dh
 
     def agree(
@@ -299,7 +316,7 @@ class Foreign:
         self.host_id_tlv = emit_parameter(host_id)
         parameters = [
             one
-            for one in self.dialect.r1_parameters(self.config, 1, K, self.hit)
+            for one in self.dialect.r1_parameters(self.config, 1, K_MORE, self.hit)
             if not isinstance(one, R1Counter)
         ]
         parameters += [self.dialect.dh_parameter((self.dh,)), host_id]
@@ -312,7 +329,7 @@ class Foreign:
         packet = self.dialect.parse(self.readable(octets))
         solution = packet.require(Solution)
         hits = self.peer_hit, self.hit
-        assert self.is_solved(solution.i, solution.j, hits, K), "I2: puzzle"
+        assert self.is_solved(solution.i, solution.j, hits, K_MORE), "I2: puzzle"
         clear = packet.get(HostId)
         assert clear or Quirk.CLEAR_HOST_ID not in self.deviations, "I2: no HOST_ID"
         proposal = self.dialect.proposal_from_i2(packet, self.config)

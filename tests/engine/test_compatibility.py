@@ -8,19 +8,21 @@ from dataclasses import replace
 import pytest
 
 from hipgw.proto import EndpointConfig, State
+from hipgw.proto.dialect_v1 import DialectV1
 from hipgw.values import FULL_ICV_OF, DhGroup, Direction, EspSuite, Hit, Quirk, Quirks
-from hipgw.values.quirks import NO_QUIRKS, PRESETS
+from hipgw.values.quirks import NO_QUIRKS, PRESETS, QUIRKS
 from hipgw.wire import HostId, PacketType, ParameterType, Seq, find_tlv, parse_packet
 from tests.engine.foreign import MAC, OTHER_PLACE, Foreign, K, contents_of, then
-from tests.engine.forge import checksummed
-from tests.engine.network import Network, Node, exchange, identity
+from tests.engine.forge import V2, checksummed
+from tests.engine.network import FAST_V1, Network, Node, exchange, identity
 
 CONFIG = EndpointConfig(
     dh_groups=(DhGroup.NIST_P256,),
     esp_suites=(EspSuite.AES_128_CBC_HMAC_SHA256,),
     puzzle_k=K,
 )
-KEY = "ecdsa-p256"
+CONFIG_V1 = replace(FAST_V1, puzzle_k=K)
+KEY, KEY_V1 = "ecdsa-p256", "rsa-1024"
 
 
 def switched(hit: Hit, quirks: Quirks, config: EndpointConfig = CONFIG) -> EndpointConfig:
@@ -30,12 +32,19 @@ def switched(hit: Hit, quirks: Quirks, config: EndpointConfig = CONFIG) -> Endpo
 
 
 def meet(
-    deviations: Quirks, switches: Quirks, *, we_call: bool, short_secret: bool = False
+    deviations: Quirks,
+    switches: Quirks,
+    *,
+    we_call: bool,
+    short_secret: bool = False,
+    version: int = 2,
 ) -> tuple[Network, Node, Foreign]:
     """One base exchange with a host of such habits."""
     network = Network()
-    host = Foreign(identity(KEY, 50), frozenset(deviations), short_secret=short_secret)
-    node = network.node(identity(KEY, 51), config=switched(host.hit, switches))
+    kind, dialect = (KEY, V2) if version == 2 else (KEY_V1, DialectV1())
+    host = Foreign(identity(kind, 50), deviations, dialect, short_secret=short_secret)
+    config = switched(host.hit, switches, CONFIG if version == 2 else CONFIG_V1)
+    node = network.node(identity(kind, 51), config=config)
     host.attach(node)
     if we_call:
         node.endpoint.want_association(host.hit, [host.path()], network.now)
@@ -99,19 +108,38 @@ COMPLAINTS_AS_INITIATOR = {
 }
 NEVER_REFUSED = {Quirk.FULL_LENGTH_ICV}
 """Exchanges go well without it, and ESP does not: `test_full_length_icv`."""
-ELSEWHERE = {Quirk.LITTLE_ENDIAN_PUZZLE, Quirk.DH_IN_EVERY_REKEY}
-"""HIPv1, and rekeys."""
+REFUSED_AS_RESPONDER_V1 = {
+    Quirk.LITTLE_ENDIAN_PUZZLE: "puzzle_wrong",
+    Quirk.UNPADDED_DH_SECRET: "mac_wrong",
+    Quirk.LEFT_ALIGNED_DH_SECRET: "mac_wrong",
+    Quirk.UNORDERED_PARAMETERS: "hip_malformed",
+    Quirk.SHORT_LOCATOR: "hip_malformed",
+}
+REFUSED_AS_INITIATOR_V1 = {
+    Quirk.UNORDERED_PARAMETERS: "hip_malformed",
+    Quirk.SHORT_LOCATOR: "hip_malformed",
+}
+COMPLAINTS_AS_INITIATOR_V1 = {
+    Quirk.LITTLE_ENDIAN_PUZZLE: "I2: puzzle",
+    Quirk.CLEAR_HOST_ID: "I2: no HOST_ID",
+}
+REKEYS = {Quirk.DH_IN_EVERY_REKEY}
 
 
 def test_every_switch_is_tested() -> None:
     as_responder = REFUSED_AS_RESPONDER.keys() | COMPLAINTS_AS_RESPONDER.keys()
     as_initiator = REFUSED_AS_INITIATOR.keys() | COMPLAINTS_AS_INITIATOR.keys()
-    assert as_responder | as_initiator | NEVER_REFUSED | ELSEWHERE == set(Quirk)
+    in_v2 = as_responder | as_initiator | NEVER_REFUSED | REKEYS
+    assert in_v2 == {quirk for quirk in Quirk if 2 in QUIRKS[quirk].versions}
+    in_v1 = REFUSED_AS_RESPONDER_V1.keys() | REFUSED_AS_INITIATOR_V1.keys()
+    in_v1 |= COMPLAINTS_AS_INITIATOR_V1.keys() | REKEYS
+    assert in_v1 == {quirk for quirk in Quirk if 1 in QUIRKS[quirk].versions}
 
 
+@pytest.mark.parametrize("version", [2, 1])
 @pytest.mark.parametrize("we_call", [True, False])
-def test_a_host_without_deviations_needs_no_switch(*, we_call: bool) -> None:
-    assert_understood(*meet(NO_QUIRKS, NO_QUIRKS, we_call=we_call))
+def test_a_host_without_deviations_needs_no_switch(*, we_call: bool, version: int) -> None:
+    assert_understood(*meet(NO_QUIRKS, NO_QUIRKS, we_call=we_call, version=version))
 
 
 @pytest.mark.parametrize("quirk", [*REFUSED_AS_RESPONDER, *COMPLAINTS_AS_RESPONDER])
@@ -139,6 +167,42 @@ def test_initiator(quirk: Quirk) -> None:
         assert set(node.dropped()) == {REFUSED_AS_INITIATOR[quirk]}
     else:
         assert host.complaint == COMPLAINTS_AS_INITIATOR[quirk]
+
+
+@pytest.mark.parametrize("quirk", REFUSED_AS_RESPONDER_V1)
+def test_responder_of_hipv1(quirk: Quirk) -> None:
+    only, others = frozenset({quirk}), frozenset(Quirk) - {quirk}
+    habits = {"we_call": False, "short_secret": "secret" in quirk, "version": 1}
+    assert_understood(*meet(only, only, **habits))
+    _, node, host = meet(only, NO_QUIRKS, **habits)
+    assert not host.established
+    assert set(node.dropped()) == {REFUSED_AS_RESPONDER_V1[quirk]}
+    _, _, host = meet(only, others, **habits)
+    assert not host.established, "no other switch does it"
+
+
+@pytest.mark.parametrize("quirk", [*REFUSED_AS_INITIATOR_V1, *COMPLAINTS_AS_INITIATOR_V1])
+def test_initiator_of_hipv1(quirk: Quirk) -> None:
+    only = frozenset({quirk})
+    assert_understood(*meet(only, only, we_call=True, version=1))
+    _, node, host = meet(only, NO_QUIRKS, we_call=True, version=1)
+    assert state_of(node) in {State.I1_SENT, State.I2_SENT}
+    if quirk in REFUSED_AS_INITIATOR_V1:
+        assert set(node.dropped()) == {REFUSED_AS_INITIATOR_V1[quirk]}
+    else:
+        assert host.complaint == COMPLAINTS_AS_INITIATOR_V1[quirk]
+
+
+@pytest.mark.parametrize("we_call", [True, False])
+@pytest.mark.parametrize("name", ["openhip", "hipl"])
+def test_presets_of_hipv1(name: str, *, we_call: bool) -> None:
+    """Only those switches show that mean something in the peer's version."""
+    network, node, host = meet(PRESETS[name], PRESETS[name], we_call=we_call, version=1)
+    assert_understood(network, node, host)
+    (view,) = node.endpoint.associations()
+    assert view.quirks == PRESETS[name]
+    _, node, _ = meet(NO_QUIRKS, frozenset({Quirk.SWAPPED_MAC_KEYS}), we_call=we_call, version=1)
+    assert node.endpoint.associations()[0].quirks == NO_QUIRKS
 
 
 @pytest.mark.parametrize("we_call", [True, False])
