@@ -270,7 +270,7 @@ class Daemon:
         )
         endpoint = Endpoint(
             [entry.identity for entry in identities],
-            endpoint_config(config, counter.stored, gateway.legacy),
+            endpoint_config(config, counter.stored, gateway.legacy, gateway.compatible),
             os.urandom,
             self._loop.time(),
             {entry.hit: entry.traits for entry in identities},
@@ -393,6 +393,7 @@ class Daemon:
             gateway.own.readdress()
             if gateway.legacy.update(config):
                 gateway.engine.step(gateway.engine.endpoint.legacy_changed)
+            gateway.compatible.update(config)
             log.info("configuration taken", extra={"keys": ",".join(live) or "none"})
             if fixed:
                 log.warning("these keys need a restart", extra={"keys": ",".join(fixed)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config
 from hipgw.daemon.legacy import LegacyPeers, carried
 from hipgw.errors import ConfigError
@@ -16,7 +17,10 @@ DI_OCTETS_LIMIT = 4095
 
 
 def endpoint_config(
-    config: Config, r1_counter: int, legacy_peers: LegacyPeers | None = None
+    config: Config,
+    r1_counter: int,
+    legacy_peers: LegacyPeers | None = None,
+    compatible_peers: CompatiblePeers | None = None,
 ) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
@@ -24,6 +28,7 @@ def endpoint_config(
         config: as read.
         r1_counter: the last one that was stored.
         legacy_peers: who may use what is of old; by default as `config` says, for ever.
+        compatible_peers: who leaves the RFCs where; by default likewise.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent, or no ESP suite of `[legacy]` that
@@ -47,6 +52,7 @@ def endpoint_config(
         v1_dh_groups=config.legacy.dh_groups,
         v1_transforms=config.legacy.transforms,
         v1_esp_suites=v1_esp_suites,
+        compatibility=(compatible_peers or CompatiblePeers(config)).quirks_of,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,

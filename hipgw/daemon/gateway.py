@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
@@ -110,6 +111,7 @@ class Gateway:
     ) -> None:
         self.config = config
         self.legacy: Final = LegacyPeers(config)
+        self.compatible: Final = CompatiblePeers(config)
         self.default_version = config.hip.default_version
         """HIP version of the HIT that a name stands for when there is one of each."""
         self.facts = facts

@@ -22,6 +22,7 @@ from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics
+from hipgw.values.quirks import in_order
 from hipgw.values.reasons import CONTROL_REASONS
 
 STATUS_FILE: Final = FilePath("/proc/self/statm")
@@ -191,6 +192,7 @@ def _association(
         "spi_out": view.spi_out,
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
         "shotgun": gateway.config.hip.shotgun,
+        "compatibility": [str(quirk) for quirk in in_order(view.quirks)],
         **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
     }
 
@@ -210,6 +212,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         **dict.fromkeys(NOT_YET_COUNTED, 0),
         "anonymous": False,
         "shotgun": gateway.config.hip.shotgun,
+        "compatibility": [str(quirk) for quirk in in_order(gateway.compatible.quirks_of(hit))],
         **no_upkeep(),
     }
 

@@ -36,6 +36,7 @@ PEER: dict[str, Any] = {
     "tx_packets": 4100,
     "spi_in": 0xC2690528,
     "spi_out": 0x0A7E11D3,
+    "compatibility": [],
 }
 QUIET_PEER: dict[str, Any] = {
     "hit": QUIET_HIT,
