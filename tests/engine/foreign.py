@@ -95,6 +95,8 @@ class Foreign:
     key: PrivateHostIdentity
     deviations: frozenset[Quirk] = frozenset()
     dialect: Dialect = field(default_factory=DialectV2)
+    has_garbage: bool = False
+    """Pad parameters with whatever is there."""
     short_secret: bool = False
     """As Initiator, choose a key with which the secret begins with a zero."""
     address: str = "198.51.100.9"
@@ -194,6 +196,9 @@ class Foreign:
 
     def emitted(self, parameter: Parameter) -> bytes:
         octets = bytearray(emit_parameter(parameter))
+        if self.has_garbage:
+            end = 4 + int.from_bytes(octets[2:4])
+            octets[end:] = b"\xee" * (len(octets) - end)
         if isinstance(parameter, DiffieHellman) and Quirk.WRONG_DH_LENGTH in self.deviations:
             octets[5:7] = (8).to_bytes(2)
         if isinstance(parameter, LocatorSet) and Quirk.SHORT_LOCATOR in self.deviations:
@@ -313,7 +318,7 @@ class Foreign:
     def on_i1(self, _octets: bytes) -> bytes:
         self.dh = self.own_dh(None)
         host_id = self.own_host_id()
-        self.host_id_tlv = emit_parameter(host_id)
+        self.host_id_tlv = self.emitted(host_id)
         parameters = [
             one
             for one in self.dialect.r1_parameters(self.config, 1, K_MORE, self.hit)

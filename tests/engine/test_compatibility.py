@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from hipgw.crypto import HostIdentity, hit_from_hi
 from hipgw.proto import EndpointConfig, State
 from hipgw.proto.dialect_v1 import DialectV1
-from hipgw.values import FULL_ICV_OF, DhGroup, Direction, EspSuite, Hit, Quirk, Quirks
+from hipgw.values import FULL_ICV_OF, DhGroup, Direction, EspSuite, Hit, HitSuite, Quirk, Quirks
 from hipgw.values.quirks import NO_QUIRKS, PRESETS, QUIRKS
 from hipgw.wire import HostId, PacketType, ParameterType, Seq, find_tlv, parse_packet
 from tests.engine.foreign import MAC, OTHER_PLACE, Foreign, K, contents_of, then
@@ -40,19 +41,31 @@ def meet(
     version: int = 2,
 ) -> tuple[Network, Node, Foreign]:
     """One base exchange with a host of such habits."""
+    network, node, host = prepared(version, switches)
+    host.deviations, host.short_secret = frozenset(deviations), short_secret
+    begin(network, node, host, we_call=we_call)
+    return network, node, host
+
+
+def prepared(version: int, switches: Quirks = NO_QUIRKS) -> tuple[Network, Node, Foreign]:
+    """A host and a foreign one, about to meet."""
     network = Network()
     kind, dialect = (KEY, V2) if version == 2 else (KEY_V1, DialectV1())
-    host = Foreign(identity(kind, 50), deviations, dialect, short_secret=short_secret)
+    host = Foreign(identity(kind, 50), dialect=dialect)
     config = switched(host.hit, switches, CONFIG if version == 2 else CONFIG_V1)
     node = network.node(identity(kind, 51), config=config)
     host.attach(node)
+    return network, node, host
+
+
+def begin(network: Network, node: Node, host: Foreign, *, we_call: bool) -> None:
+    """One base exchange."""
     if we_call:
         node.endpoint.want_association(host.hit, [host.path()], network.now)
         node.settle()
     else:
         host.call()
     network.run(0.3)
-    return network, node, host
 
 
 def state_of(node: Node) -> State:
@@ -140,6 +153,33 @@ def test_every_switch_is_tested() -> None:
 @pytest.mark.parametrize("we_call", [True, False])
 def test_a_host_without_deviations_needs_no_switch(*, we_call: bool, version: int) -> None:
     assert_understood(*meet(NO_QUIRKS, NO_QUIRKS, we_call=we_call, version=version))
+
+
+@pytest.mark.parametrize("version", [2, 1])
+@pytest.mark.parametrize("we_call", [True, False])
+def test_padding_that_is_not_zero_needs_no_switch(*, we_call: bool, version: int) -> None:
+    """RFC 7401 section 5.2.1; HIP_MAC_2 covers the padding of HOST_ID as it came."""
+    network, node, host = prepared(version)
+    host.has_garbage = True
+    begin(network, node, host, we_call=we_call)
+    assert_understood(network, node, host)
+    assert any(b"\xee\xee" in octets for octets in host.sent)
+
+
+@pytest.mark.parametrize("we_call", [True, False])
+def test_either_form_of_an_ecdsa_key_needs_no_switch(*, we_call: bool) -> None:
+    """04, X, Y is what everybody sends; X, Y alone is another identity of the same key."""
+    with_04 = identity(KEY, 50)
+    assert with_04.public.hi[2] == 4
+    bare = with_04.public.hi[:2] + with_04.public.hi[3:]
+    public = HostIdentity.from_wire(int(with_04.public.algorithm), bare)
+    network, node, host = prepared(2)
+    host.key = replace(with_04, public=public)
+    assert host.hit != with_04.hit
+    begin(network, node, host, we_call=we_call)
+    assert_understood(network, node, host)
+    (view,) = node.endpoint.associations()
+    assert view.peer == host.hit == hit_from_hi(bare, HitSuite.ECDSA_SHA384)
 
 
 @pytest.mark.parametrize("quirk", [*REFUSED_AS_RESPONDER, *COMPLAINTS_AS_RESPONDER])

@@ -76,6 +76,26 @@ def test_suites_with_a_full_icv_differ_in_nothing_else() -> None:
     )
 
 
+@pytest.mark.parametrize("suite", FULL_ICV_OF, ids=lambda suite: suite.name)
+def test_an_icv_of_another_length_is_refused(suite: EspSuite) -> None:
+    """Same keys: only how much of the HMAC is sent differs."""
+    shape, full = ESP_SHAPES[suite], FULL_ICV_OF[suite]
+    keys = bytes(shape.encryption_key_octets), bytes(shape.authentication_key_octets)
+    payload = b"an ICMP echo request"
+    for sealed_by, opened_by, outcome in (
+        (full, full, "none"),
+        (full, suite, "icv_wrong"),
+        (suite, full, "icv_wrong"),
+    ):
+        sealer, opener = SealContext(), OpenContext()
+        sealer.add(0x1234, sealed_by, *keys)
+        opener.add(0x1234, opened_by, *keys)
+        batch = Batch.of([payload * 4], next_header=58, family=6)
+        assert sealer.seal_batch(batch.arena, batch.raw) == 1
+        opener.open_batch(batch.arena, batch.raw)
+        assert batch.reason(0) == outcome
+
+
 @pytest.mark.parametrize("suite", EspSuite, ids=lambda suite: suite.name)
 def test_the_registry_knows_which_suites_send_in_clear(suite: EspSuite) -> None:
     shape = ESP_SHAPES[suite]
