@@ -16,8 +16,8 @@ class CompatiblePeers:
         self._quirks: dict[Hit, Quirks] = config.compatibility()
 
     def quirks_of(self, peer: Hit) -> Quirks:
-        """The switches of a peer."""
-        return self._quirks.get(peer, NO_QUIRKS)
+        """The switches of a peer; cheap where nobody has any, for floods ask it too."""
+        return self._quirks.get(peer, NO_QUIRKS) if self._quirks else NO_QUIRKS
 
     def update(self, config: Config) -> None:
         """Take the peers of a configuration that was read again."""
