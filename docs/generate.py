@@ -3,6 +3,7 @@
 docs/drops.md   every named drop counter, from the two reason tables
 docs/states.md  the state machine, from the transition table
 docs/conformance.md  RFC clause, module, test, from docs/conformance.toml
+docs/interop.md the tables of compatibility switches in it, from their table in the code
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from hipgw._fastpath.reasons import REASONS
 from hipgw.proto.states import TRANSITIONS, State
+from hipgw.values.quirks import PRESETS, QUIRKS, Quirk, in_order
 from hipgw.values.reasons import CONTROL_REASONS
 from hipgw.wire import ParameterType
 
@@ -76,10 +78,49 @@ def _tests(names: list[str]) -> str:
     return "<br>".join(f"`{name}`" for name in names)
 
 
+OTHERS: Final = {
+    Quirk.ONE_OCTET_SIGNATURE_ALGORITHM: "HIPL 1.0.8 set to HIPv2, the HHIT fork of OpenHIP",
+}
+"""Who needs a switch that is in no preset."""
+
+
+def switches_table() -> str:
+    """What may be switched on for a peer, who needs it, and what it costs."""
+    rows = ["| switch | with that peer | rule it leaves | HIP | who needs it | costs |"]
+    rows += ["|---|---|---|---|---|---|"]
+    for quirk, facts in QUIRKS.items():
+        needed = ", ".join(name for name, quirks in PRESETS.items() if quirk in quirks)
+        versions = " and ".join(f"v{version}" for version in sorted(facts.versions))
+        cells = (f"`{quirk}`", facts.changes, facts.rule, versions, needed or OTHERS[quirk])
+        rows.append(f"| {' | '.join(cells)} | {facts.cost} |")
+    return "\n".join(rows)
+
+
+def presets_table() -> str:
+    """Which switches an implementation needs."""
+    rows = ["| name | switches |", "|---|---|"]
+    rows += [
+        f"| `{name}` | {', '.join(f'`{quirk}`' for quirk in in_order(quirks))} |"
+        for name, quirks in PRESETS.items()
+    ]
+    return "\n".join(rows)
+
+
+def interop_page() -> str:
+    """The page as it is, with its tables drawn anew between their marks."""
+    text = (HERE / "interop.md").read_text()
+    for mark, table in (("switches", switches_table), ("presets", presets_table)):
+        start, end = f"<!-- {mark}: written by `make docs` -->\n", f"\n<!-- end of {mark} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + table() + end + rest.partition(end)[2]
+    return text
+
+
 PAGES: Final = {
     "drops.md": drops_page,
     "states.md": states_page,
     "conformance.md": conformance_page,
+    "interop.md": interop_page,
 }
 
 

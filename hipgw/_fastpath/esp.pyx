@@ -1,7 +1,7 @@
 """ESP in place, a batch at a time (RFC 4303 as profiled by RFC 7402).
 
 Packet: SPI 4 | sequence 4 | IV 0, 8 or 16 | payload | padding | pad length 1 | next header 1 |
-ICV 8, 12 or 16.
+ICV 8, 12, 16 or 32.
 
 Seal, for each batch:
   1. number and frame: next sequence number, header and IV into the headroom, padding, trailer and

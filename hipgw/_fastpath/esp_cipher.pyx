@@ -41,6 +41,7 @@ from hipgw._fastpath.esp_mac cimport MAC_MOST_OCTETS, cmac, hmac, key_cmac, key_
 from hipgw._fastpath.ipsec_mb cimport current_gcm
 from hipgw._fastpath.libcrypto cimport Hash, crypto
 from hipgw._fastpath.sa cimport (
+    FULL_FLAG,
     SUITE_AES128_CBC_SHA1,
     SUITE_AES128_CBC_SHA256,
     SUITE_AES256_CBC_SHA256,
@@ -50,6 +51,9 @@ from hipgw._fastpath.sa cimport (
     SUITE_AES_GCM_8,
     SUITE_AES_GCM_16,
     SUITE_AES_GMAC,
+    SUITE_FULL_AES128_CBC_SHA256,
+    SUITE_FULL_AES256_CBC_SHA256,
+    SUITE_FULL_NULL_SHA256,
     SUITE_NULL_SHA256,
     SUITE_V1_3DES_CBC_MD5,
     SUITE_V1_3DES_CBC_SHA1,
@@ -87,7 +91,7 @@ cdef SuiteShape suite_shape(int suite) noexcept nogil:
 
     RFC 7402 section 5.1.2 and RFC 5202 section 5.1.2 name the suites; keys and ICVs are those of
     RFC 2403, 2404, 2451, 4106, 4309, 4494, 4543 and 4868, with AES-128 and the salt drawn as the
-    tail of the key.
+    tail of the key. FULL_ suites leave RFC 4868: their ICV is the whole HMAC.
     """
     if suite == SUITE_NULL_SHA256:
         return sizes(0, 32, 0, 16, 4)
@@ -117,6 +121,12 @@ cdef SuiteShape suite_shape(int suite) noexcept nogil:
         return sizes(0, 20, 0, 12, 4)
     if suite == SUITE_V1_NULL_MD5 and crypto.md5.init != NULL:
         return sizes(0, 16, 0, 12, 4)
+    if suite == SUITE_FULL_NULL_SHA256:
+        return sizes(0, 32, 0, 32, 4)
+    if suite == SUITE_FULL_AES128_CBC_SHA256:
+        return sizes(AES_128_KEY, 32, 16, 32, 16)
+    if suite == SUITE_FULL_AES256_CBC_SHA256:
+        return sizes(32, 32, 16, 32, 16)
     return sizes(0, 0, 0, 0, 0)
 
 
@@ -126,6 +136,7 @@ cdef const Hash *hash_of(int suite) noexcept nogil:
         suite == SUITE_AES128_CBC_SHA256
         or suite == SUITE_AES256_CBC_SHA256
         or suite == SUITE_NULL_SHA256
+        or suite & FULL_FLAG
     ):
         return &crypto.sha256
     if suite == SUITE_V1_3DES_CBC_MD5 or suite == SUITE_V1_NULL_MD5:
@@ -135,7 +146,7 @@ cdef const Hash *hash_of(int suite) noexcept nogil:
 
 cdef const void *cbc_of(int suite) noexcept nogil:
     """The EVP_CIPHER of a suite with CBC."""
-    if suite == SUITE_AES256_CBC_SHA256:
+    if suite == SUITE_AES256_CBC_SHA256 or suite == SUITE_FULL_AES256_CBC_SHA256:
         return crypto.aes_256_cbc
     if suite == SUITE_V1_3DES_CBC_SHA1 or suite == SUITE_V1_3DES_CBC_MD5:
         return crypto.des_ede3_cbc

@@ -14,8 +14,11 @@ cdef enum:
 # ESP suites as `EspSuite` of hipgw.values numbers them: HIPv2's are the wire's (RFC 7402 section
 # 5.1.2); HIPv1's (RFC 5202 section 5.1.2), which count from 1 again, carry V1_FLAG on top.
 # HIPv1's 4, Blowfish, is not carried: OpenSSL 3 keeps it in the legacy provider.
+# FULL_FLAG is on top of HIPv2's suites with HMAC-SHA-256 when all 32 octets of it are the ICV, as
+# some peers send it instead of the 16 of RFC 4868.
 cdef enum:
     V1_FLAG = 0x100
+    FULL_FLAG = 0x200
     SUITE_AES128_CBC_SHA1 = 1
     SUITE_NULL_SHA256 = 7
     SUITE_AES128_CBC_SHA256 = 8
@@ -31,6 +34,9 @@ cdef enum:
     SUITE_V1_3DES_CBC_MD5 = V1_FLAG | 3
     SUITE_V1_NULL_SHA1 = V1_FLAG | 5
     SUITE_V1_NULL_MD5 = V1_FLAG | 6
+    SUITE_FULL_NULL_SHA256 = FULL_FLAG | 7
+    SUITE_FULL_AES128_CBC_SHA256 = FULL_FLAG | 8
+    SUITE_FULL_AES256_CBC_SHA256 = FULL_FLAG | 9
 
 cdef struct SuiteShape:
     uint16_t iv_octets

@@ -147,6 +147,8 @@ def _peer_block(peer: dict[str, Any]) -> str:
         fields.append(("legacy", f"HIPv{peer['version']}{weak}"))
     if peer.get("esp_suite"):
         fields.append(("suite", suite_name(peer["esp_suite"])))
+    if peer.get("compatibility"):
+        fields.append(("compatibility", ", ".join(peer["compatibility"])))
     if peer.get("last_used_s") is not None:
         fields.append(("latest traffic", ago(peer["last_used_s"])))
     if certificate := peer.get("certificate"):

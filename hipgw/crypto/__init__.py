@@ -4,7 +4,13 @@ Of HIPv2, except where a name says `v1`.  The only room that imports `cryptograp
 take what a peer sent raise nothing but `CryptoError`; secrets never appear in reprs or messages.
 """
 
-from hipgw.crypto.dh import DhPrivateKey, generate_dh, usable_dh_groups
+from hipgw.crypto.dh import (
+    DhPrivateKey,
+    generate_dh,
+    left_aligned_secret,
+    unpadded_secret,
+    usable_dh_groups,
+)
 from hipgw.crypto.dh_groups import PUBLIC_OCTETS, SHARED_OCTETS
 from hipgw.crypto.encrypted import decrypt_parameter, encrypt_parameter
 from hipgw.crypto.hits import EddsaHitReading, hit_from_hi, hit_v1_from_hi
@@ -67,6 +73,7 @@ __all__ = [
     "hit_from_hi",
     "hit_v1_from_hi",
     "kmac128",
+    "left_aligned_secret",
     "mac_is_right",
     "mac_v1_is_right",
     "puzzle_is_solved",
@@ -74,5 +81,6 @@ __all__ = [
     "rhash",
     "solve_puzzle",
     "solve_puzzle_v1",
+    "unpadded_secret",
     "usable_dh_groups",
 ]

@@ -125,6 +125,19 @@ def generate_dh(group: DhGroup) -> DhPrivateKey:
     return DhPrivateKey(group, _NistSecret(ec.generate_private_key(_NIST_CURVES[group]())))
 
 
+def unpadded_secret(kij: bytes) -> bytes:
+    """Kij without leading zeros, as a peer has it that hashes the number and not the field.
+
+    Its length, and so the time that hashing takes, depends on the secret.
+    """
+    return kij.lstrip(b"\0")
+
+
+def left_aligned_secret(kij: bytes) -> bytes:
+    """Kij with its leading zeros moved to its end, as a peer has it that fills its buffer so."""
+    return unpadded_secret(kij).ljust(len(kij), b"\0")
+
+
 def usable_dh_groups() -> tuple[DhGroup, ...]:
     """Try every group of HIPv2 once; those that `generate_dh` can serve on this host."""
     usable = []

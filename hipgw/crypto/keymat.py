@@ -7,7 +7,7 @@ section 7).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives import hashes
@@ -146,6 +146,13 @@ class HipKeys:
     mac_in: bytes = field(repr=False)
     keymat_index: int
     """Octet of KEYMAT after these keys, where those of ESP begin."""
+
+    def with_mac_keys_swapped(self) -> HipKeys:
+        """The same keys, each host sending with the MAC key of the other one.
+
+        For peers that take them so (`Quirk.SWAPPED_MAC_KEYS`).
+        """
+        return replace(self, mac_out=self.mac_in, mac_in=self.mac_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from hipgw.daemon.config import Config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.devices import Devices, descriptor_of, open_devices, slot_octets
-from hipgw.daemon.engine_config import endpoint_config
+from hipgw.daemon.engine_config import carried_suites, endpoint_config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.gateway import Gateway, HostFacts
@@ -225,9 +225,7 @@ class Daemon:
         known = [route.mtu_octets for route in routes if route is not None]
         # What a peer starts may come in either encapsulation, so both must fit.
         return interface_mtus(
-            min(known, default=DEFAULT_MTU_OCTETS),
-            (*self._config.hip.esp_suites, *self._config.legacy.esp_suites),
-            Encapsulation,
+            min(known, default=DEFAULT_MTU_OCTETS), carried_suites(self._config), Encapsulation
         )
 
     def _assemble(
@@ -303,7 +301,8 @@ class Daemon:
                 counter.stored,
                 gateway.certificates.policy,
                 resolver.rendezvous_of,
-                gateway.legacy,
+                legacy_peers=gateway.legacy,
+                compatible_peers=gateway.compatible,
             ),
             os.urandom,
             self._loop.time(),

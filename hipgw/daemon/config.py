@@ -29,6 +29,7 @@ from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
 from hipgw.values import (
     HIP_UDP_PORT,
+    NO_QUIRKS,
     Address,
     DhGroup,
     Encapsulation,
@@ -37,6 +38,7 @@ from hipgw.values import (
     HipTransform,
     Hit,
     Lsi,
+    Quirks,
 )
 
 T = TypeVar("T")
@@ -281,6 +283,7 @@ class PeerOptions:
     """Whether it needs one; None: as `[certificates] policy` says."""
     via: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
     legacy: bool = option(False, read.flag, reloadable=True)
+    compatibility: Quirks = option(NO_QUIRKS, read.compatibility, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +318,10 @@ class Config:
         """Whether a certificate is required of the peers that have a say of their own."""
         said = {peer.hit: peer.certificates for peer in self.peers}
         return {hit: required for hit, required in said.items() if required is not None}
+
+    def compatibility(self) -> dict[Hit, Quirks]:
+        """The compatibility switches of the peers that have any."""
+        return {peer.hit: peer.compatibility for peer in self.peers if peer.compatibility}
 
 
 TABLES: Final[Mapping[str, type]] = {

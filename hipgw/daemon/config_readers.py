@@ -23,7 +23,10 @@ from hipgw.values import (
     HipTransform,
     Hit,
     Lsi,
+    Quirk,
+    Quirks,
 )
+from hipgw.values.quirks import PRESETS, contradiction
 
 T = TypeVar("T")
 
@@ -246,3 +249,28 @@ def locator(value: object) -> Address:
     if not isinstance(value, str):
         raise _expected("an IP address", value)
     return parse_locator(value)
+
+
+COMPATIBILITY: Final[Mapping[str, Quirks]] = {
+    **PRESETS,
+    **{quirk.value: frozenset({quirk}) for quirk in Quirk},
+}
+
+
+def compatibility(value: object) -> Quirks:
+    """Names of implementations and of compatibility switches: one as a string, several in an array.
+
+    What is named twice counts once, so that a preset can be named beside one of its switches.
+    """
+    named = [value] if isinstance(value, str) else value
+    if not isinstance(named, list):
+        raise _expected("the name of an implementation or switch, or an array of them", value)
+    quirks: Quirks = frozenset()
+    for name in named:
+        if not isinstance(name, str) or name not in COMPATIBILITY:
+            raise _expected(f"one of {', '.join(repr(word) for word in COMPATIBILITY)}", name)
+        quirks |= COMPATIBILITY[name]
+    both = contradiction(quirks)
+    if both is not None:
+        raise OptionError(f"expected only one of {both}")
+    return quirks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config, HipOptions
 from hipgw.daemon.legacy import LegacyPeers, carried
 from hipgw.errors import ConfigError
@@ -15,7 +16,7 @@ from hipgw.proto import (
     IdentityTraits,
 )
 from hipgw.proto.config import rendezvous_of_nobody
-from hipgw.values import Address, Hit
+from hipgw.values import FULL_ICV_OF, Address, EspSuite, Hit, Quirk
 
 DI_NONE = 0
 DI_FQDN = 1
@@ -31,7 +32,9 @@ def endpoint_config(
     r1_counter: int,
     certificates: CertificatePolicy = NO_CERTIFICATES,
     rendezvous_of: Callable[[Hit], Sequence[Address]] = rendezvous_of_nobody,
+    *,
     legacy_peers: LegacyPeers | None = None,
+    compatible_peers: CompatiblePeers | None = None,
 ) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
@@ -41,6 +44,7 @@ def endpoint_config(
         certificates: what the files of `[certificates]` hold.
         rendezvous_of: the rendezvous servers of a peer.
         legacy_peers: who may use what is of old; by default as `config` says, for ever.
+        compatible_peers: who leaves the RFCs where; by default likewise.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent, or no ESP suite of `[legacy]` that
@@ -65,6 +69,7 @@ def endpoint_config(
         v1_dh_groups=config.legacy.dh_groups,
         v1_transforms=config.legacy.transforms,
         v1_esp_suites=v1_esp_suites,
+        compatibility=(compatible_peers or CompatiblePeers(config)).quirks_of,
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,
@@ -114,6 +119,14 @@ def associations_most(hip: HipOptions) -> int:
         return hip.associations_limit
     by_memory = hip.associations_memory_octets // ASSOCIATION_OCTETS
     return min(hip.associations_limit, max(by_memory, 1))
+
+
+def carried_suites(config: Config) -> tuple[EspSuite, ...]:
+    """ESP suites as the data plane may come to carry them: with whole ICVs if a peer wants them."""
+    suites = (*config.hip.esp_suites, *config.legacy.esp_suites)
+    if not any(Quirk.FULL_LENGTH_ICV in peer.compatibility for peer in config.peers):
+        return suites
+    return (*suites, *(FULL_ICV_OF[suite] for suite in suites if suite in FULL_ICV_OF))
 
 
 def domain_identifier(text: str) -> tuple[int, bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hipgw.crypto import HostIdentity
 from hipgw.daemon.certificate_config import LoadedCertificates
+from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
@@ -130,6 +131,7 @@ class Gateway:
     ) -> None:
         self.config = config
         self.legacy: Final = LegacyPeers(config)
+        self.compatible: Final = CompatiblePeers(config)
         self.default_version = config.hip.default_version
         """HIP version of the HIT that a name stands for when there is one of each."""
         self.facts = facts
@@ -145,6 +147,8 @@ class Gateway:
         self.queue_overruns: Final = queue_overruns
         self.store_r1_counter = store_r1_counter
         self._strangers: Final = strangers
+        if strangers is not None:
+            strangers.set_apart(self.compatible.peers, self._has_association)
         self.counters: Counter[str] = Counter()
         self.changed_by_hand: frozenset[str] = frozenset()
         """Keys, as "hip.heartbeat_s", that differ from the file since somebody said so."""
@@ -180,6 +184,15 @@ class Gateway:
         """Have the data path answer strangers, if it can."""
         if self._strangers is not None:
             self._strangers.publish(offer)
+
+    def take_compatibility(self, config: Config) -> None:
+        """Other peers have compatibility switches than before, or others."""
+        self.compatible.update(config)
+        if self._strangers is not None:
+            self._strangers.set_apart(self.compatible.peers, self._has_association)
+
+    def _has_association(self, local: Hit, peer: Hit) -> bool:
+        return self.engine.endpoint.table.view(local, peer) is not None
 
     def claim_i1s(self, claim: ClaimI1s) -> None:
         """Have it leave a pair to the engine, or no longer."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from hipgw.values import Direction, EspSuite, SecurityAssociation
 
+UNCHECKED_256: Final = "ANY 256 bit authentication [no checking]"
 NAMES: Final = {
     EspSuite.NULL_HMAC_SHA256: ("NULL", "HMAC-SHA-256-128 [RFC4868]"),
     EspSuite.AES_128_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]"),
@@ -24,9 +25,12 @@ NAMES: Final = {
     EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: ("TripleDES-CBC [RFC2451]", "HMAC-MD5-96 [RFC2403]"),
     EspSuite.V1_NULL_HMAC_SHA1: ("NULL", "HMAC-SHA-1-96 [RFC2404]"),
     EspSuite.V1_NULL_HMAC_MD5: ("NULL", "HMAC-MD5-96 [RFC2403]"),
+    EspSuite.FULL_NULL_HMAC_SHA256: ("NULL", UNCHECKED_256),
+    EspSuite.FULL_AES_128_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", UNCHECKED_256),
+    EspSuite.FULL_AES_256_CBC_HMAC_SHA256: ("AES-CBC [RFC3602]", UNCHECKED_256),
 }
 """Wireshark's words for encryption and authentication.  An AEAD key has its salt at the end there
-as in KEYMAT."""
+as in KEYMAT.  A whole HMAC-SHA-256 it can only skip."""
 
 
 def esp_sa_line(sa: SecurityAssociation) -> str:

@@ -107,7 +107,8 @@ class Reloader:
                 0,
                 gateway.certificates.policy,
                 gateway.resolver.rendezvous_of,
-                gateway.legacy,
+                legacy_peers=gateway.legacy,
+                compatible_peers=gateway.compatible,
             )
         except LocalProtocolError as error:
             raise ConfigError(str(error), key="hip") from error
@@ -121,6 +122,7 @@ class Reloader:
             gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun
         gateway.engine.step(lambda now: self._reconfigure(wanted, now))
+        gateway.take_compatibility(config)
         if gateway.legacy.update(config):
             gateway.engine.step(gateway.engine.endpoint.legacy_changed)
 

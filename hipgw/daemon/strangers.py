@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hipgw._fastpath.answer_i1 import I1Desk
 from hipgw.proto import ClaimI1s, PublishR1s
+from hipgw.values import Hit
 
 
 class Strangers:
@@ -13,6 +15,9 @@ class Strangers:
 
     def __init__(self, desk: I1Desk) -> None:
         self._desk: Final = desk
+        self._has_association: Callable[[Hit, Hit], bool] = lambda _local, _peer: False
+        self._ours: frozenset[Hit] = frozenset()
+        self._apart: frozenset[Hit] = frozenset()
 
     def publish(self, offer: PublishR1s) -> None:
         """Answer with these from now on; ValueError for R1s that cannot be filled in.
@@ -36,7 +41,27 @@ class Strangers:
             source_burst=limits.source_burst,
             sources_most=limits.sources_most,
         )
+        self._set_apart(self._apart, frozenset(one.local for one in offer.r1s))
+
+    def set_apart(self, peers: frozenset[Hit], has_association: Callable[[Hit, Hit], bool]) -> None:
+        """Leave I1s of these peers to the engine, always: it has R1s of another form for them.
+
+        Args:
+            peers: all of them.
+            has_association: whether the engine has one of ours (local HIT, peer's HIT).
+        """
+        self._has_association = has_association
+        self._set_apart(peers, self._ours)
+
+    def _set_apart(self, peers: frozenset[Hit], ours: frozenset[Hit]) -> None:
+        before = {(local, peer) for local in self._ours for peer in self._apart}
+        after = {(local, peer) for local in ours for peer in peers}
+        self._ours, self._apart = ours, peers
+        for local, peer in before ^ after:
+            is_claimed = (local, peer) in after or self._has_association(local, peer)
+            self._desk.claim(local.packed, peer.packed, is_claimed)
 
     def claim(self, claim: ClaimI1s) -> None:
         """Leave I1s of a pair to the engine, or no longer."""
-        self._desk.claim(claim.local.packed, claim.peer.packed, claim.is_claimed)
+        if claim.local not in self._ours or claim.peer not in self._apart:
+            self._desk.claim(claim.local.packed, claim.peer.packed, claim.is_claimed)

@@ -23,6 +23,7 @@ from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
+from hipgw.values.quirks import in_order
 from hipgw.values.reasons import CONTROL_REASONS
 
 STATUS_PEERS: Final = 50
@@ -231,6 +232,7 @@ def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[st
         "spi_out": view.spi_out,
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
         "shotgun": gateway.config.hip.shotgun,
+        "compatibility": [str(quirk) for quirk in in_order(view.quirks)],
         **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
         "certificate": certificate_view(view.certificate),
     }
@@ -251,6 +253,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         **dict.fromkeys(NOT_YET_COUNTED, 0),
         "anonymous": False,
         "shotgun": gateway.config.hip.shotgun,
+        "compatibility": [str(quirk) for quirk in in_order(gateway.compatible.quirks_of(hit))],
         **no_upkeep(),
         "certificate": None,
     }

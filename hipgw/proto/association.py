@@ -383,4 +383,5 @@ class Association:
             is_limited=self.esp.is_limited,
             heartbeat=NO_BEAT if reach.heartbeat is None else reach.heartbeat.view(),
             certificate=None if self.credentials is None else self.credentials.view(),
+            quirks=self.dialect.quirks,
         )

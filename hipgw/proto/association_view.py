@@ -9,6 +9,7 @@ from hipgw.proto.events import Role
 from hipgw.proto.locators import LocatorView
 from hipgw.proto.states import State
 from hipgw.values import (
+    NO_QUIRKS,
     Address,
     DhGroup,
     EspSuite,
@@ -18,6 +19,7 @@ from hipgw.values import (
     Hit,
     HitSuite,
     Path,
+    Quirks,
     Spi,
 )
 
@@ -77,3 +79,5 @@ class AssociationView:
     heartbeat: HeartbeatView = HeartbeatView()
     certificate: CertificateView | None = None
     """What the peer has shown; None when neither side shows anything."""
+    quirks: Quirks = NO_QUIRKS
+    """Compatibility switches in use."""

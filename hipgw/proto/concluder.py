@@ -14,7 +14,7 @@ from hipgw.proto.packets import esp_info_is_fit
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Path, Spi
-from hipgw.wire import EspInfo, HipMac2, HipPacket, HipSignature, LocatorSet
+from hipgw.wire import EspInfo, HipMac2, HipPacket, LocatorSet
 
 
 class Concluder:
@@ -44,7 +44,7 @@ class Concluder:
             raise RefusedError("state_unexpected")
         esp_info = packet.require(EspInfo)
         packet.require(HipMac2)
-        signature = packet.require(HipSignature)
+        signature = association.dialect.r2_signature(packet)
         if not association.dialect.mac_2_is_right(
             packet, keying.protection, keying.hip.mac_in, initiation.peer_host_id_tlv
         ):

@@ -13,6 +13,7 @@ from hipgw.proto.certificate_policy import NO_CERTIFICATES, CertificatePolicy
 from hipgw.values import (
     DH_GROUPS_V1_ONLY,
     ESP_SUITES_V1_ONLY,
+    NO_QUIRKS,
     Address,
     DhGroup,
     EspSuite,
@@ -20,6 +21,7 @@ from hipgw.values import (
     HipTransform,
     Hit,
     HitSuite,
+    Quirks,
 )
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
@@ -95,6 +97,11 @@ def is_never() -> bool:
     return False
 
 
+def has_no_quirks(_peer: Hit) -> Quirks:
+    """The default: every peer is taken to follow the RFCs."""
+    return NO_QUIRKS
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
     """Preferences (most preferred first), timers (seconds) and ceilings of an endpoint."""
@@ -138,6 +145,8 @@ class EndpointConfig:
         EspSuite.V1_AES_128_CBC_HMAC_SHA1,
         EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1,
     )
+    compatibility: Callable[[Hit], Quirks] = has_no_quirks
+    """Where a peer is known to leave the RFCs, and is followed; asked for every packet."""
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
     accept_anonymous: bool = True

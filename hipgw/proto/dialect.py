@@ -25,7 +25,15 @@ from hipgw.proto.keying import Proposal, Protection
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.packets import build_packet
 from hipgw.proto.refusals import Refused
-from hipgw.values import DhGroup, EspSuite, HiAlgorithm, Hit, NotifyType
+from hipgw.values import (
+    NO_QUIRKS,
+    DhGroup,
+    EspSuite,
+    HiAlgorithm,
+    Hit,
+    NotifyType,
+    Quirks,
+)
 from hipgw.wire import (
     HipMac,
     HipMac2,
@@ -60,6 +68,8 @@ class Dialect(ABC):
 
     is_legacy: bool = False
     """Whether the configuration allows the peer algorithms of old."""
+    quirks: Quirks = NO_QUIRKS
+    """Where the peer leaves the RFCs; only the classes of `dialect_quirks` follow it there."""
 
     # --- packets ---
 
@@ -84,6 +94,15 @@ class Dialect(ABC):
         return build_packet(
             packet_type, sender, receiver, parameters, controls=controls, version=self.VERSION
         )
+
+    def r1_as_sent(self, octets: bytes) -> bytes:
+        """An R1 that was made for everybody, as this peer gets it."""
+        return octets
+
+    @property
+    def hides_host_id(self) -> bool:
+        """Whether the HOST_ID of our I2 goes into ENCRYPTED (section 5.3.3)."""
+        return True
 
     # --- MACs and signatures: octets built so far are what they cover ---
 
@@ -120,6 +139,10 @@ class Dialect(ABC):
         """Whether the HIP_MAC_2 of an R2 is right, given the HOST_ID of the R1 as it came."""
         mac = packet.require(HipMac2)
         return protection.mac_is_right(key, mac2_octets(packet.octets, host_id_tlv), mac.mac)
+
+    def r2_signature(self, packet: HipPacket) -> HipSignature | HipSignature2:
+        """The signature of an R2 (section 5.3.4); WireError when it has none."""
+        return packet.require(HipSignature)
 
     def signature_is_right(
         self, identity: HostIdentity, signature: HipSignature | HipSignature2, covered: bytes
@@ -275,3 +298,8 @@ class Dialect(ABC):
     ) -> HipKeys:
         """The four keys of HIP packets, from the start of KEYMAT."""
         return protection.hip_keys(keymat, local, peer)
+
+    @property
+    def rekeys_with_dh(self) -> bool:
+        """Whether each rekey with the peer must have a new Diffie-Hellman key."""
+        return False

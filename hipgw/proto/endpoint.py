@@ -185,6 +185,7 @@ class Endpoint:
         if association is None:
             association = Association(identity, peer, dialect, ways[0], Role.INITIATOR, now, now)
             core.add(association)
+        association.dialect = dialect  # the configuration may have changed since
         self._initiator.begin(association, paths, now, via=via)
 
     def close_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> None:

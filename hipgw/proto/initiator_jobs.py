@@ -106,13 +106,16 @@ class AnswerR1:
     def _i2(self, j: bytes, dh: DhPrivateKey, keys: HipKeys) -> bytes:
         dialect, proposal, puzzle = self.dialect, self.proposal, self.puzzle
         protection = proposal.protection
-        host_id = emit_parameter(self.host_id)
+        host_id: Parameter = self.host_id
+        if dialect.hides_host_id:
+            octets = protection.encrypt(keys.encryption_out, self.iv, emit_parameter(host_id))
+            host_id = Encrypted(octets)
         parameters: list[Parameter] = [
             EspInfo(keys.keymat_index, 0, int(self.spi_in)),
             dialect.solution(puzzle.k, puzzle.opaque, (puzzle.i, j)),
             dialect.dh_parameter((dh,)),
             dialect.cipher_parameter(protection),
-            Encrypted(protection.encrypt(keys.encryption_out, self.iv, host_id)),
+            host_id,
             *dialect.esp_offer((proposal.esp_suite,)),
             *self.locators,
         ]

@@ -16,7 +16,7 @@ from hipgw.proto.keying import Keying, Proposal
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.refusals import Refused
 from hipgw.values import Hit
-from hipgw.wire import HipSignature, ParameterType, covered_octets
+from hipgw.wire import HipSignature, HipSignature2, covered_octets
 
 
 class Job(Protocol):
@@ -66,17 +66,17 @@ def derive_keying(
 
 @dataclass(frozen=True, slots=True)
 class VerifySignature:
-    """Check HIP_SIGNATURE by an identity that we know already."""
+    """Check a signature over all before it, by an identity that we know already."""
 
     dialect: Dialect
     identity: HostIdentity
-    signature: HipSignature
+    signature: HipSignature | HipSignature2
     octets: bytes = field(repr=False)
 
     def run(self) -> bool:
         """Whether the signature is right."""
         try:
-            covered = covered_octets(self.octets, ParameterType.HIP_SIGNATURE)
+            covered = covered_octets(self.octets, self.signature.wire_type)
         except WireError:
             return False
         return self.dialect.signature_is_right(self.identity, self.signature, covered)

@@ -238,7 +238,7 @@ class R1Pool:
             raise RefusedError("busy")
         stamp = self._core.r1_clock.tick(now) - generation.began
         i = generation.puzzle_i(dialect.nonce_octets(local), sender, local, path, stamp)
-        return patch_r1(made.octets, sender, generation.opaque, i)
+        return dialect.r1_as_sent(patch_r1(made.octets, sender, generation.opaque, i))
 
     @staticmethod
     def tick_of(generation: Generation, solution: Solution) -> int:

@@ -27,6 +27,7 @@ from hipgw.wire import (
 Handler = Callable[[HipPacket, Path, float], None]
 
 _KEYED: Final = frozenset({State.I2_SENT, State.R2_SENT, State.ESTABLISHED})
+_OF_NEW_EXCHANGE: Final = frozenset({PacketType.I1, PacketType.I2})
 _NEVER_NOTIFIED: Final = frozenset({PacketType.I1, PacketType.R1, PacketType.NOTIFY})
 
 
@@ -80,6 +81,9 @@ class Reception:
             raise RefusedError("hit_version" if sender.version else "hit_suite")
         if local is not None and local.version != version:
             raise RefusedError("hit_version")  # HIPL 1.0.8 mixes both versions
+        if kind not in _OF_NEW_EXCHANGE:  # an association keeps the dialect it was made with
+            association = core.find(receiver, sender)
+            dialect = dialect if association is None else association.dialect
         packet = dialect.parse(payload)
         core.note(f"{packet.packet_type.name.lower()}_received")
         handler = self._handlers.get(packet.packet_type)

@@ -79,13 +79,16 @@ class Rekeyer:
         ):
             return False
         index = self._material(association, keying).next_index
-        with_dh = core.config.rekey_with_dh or not has_keys_at(index, keying)
+        with_dh = self._wants_dh(association) or not has_keys_at(index, keying)
         rekey = Rekey(
             core.sas.reserve_spi(), reason, is_answer=False, with_dh=with_dh, keymat_index=index
         )
         rekey.locators, rekey.path = locators, path
         self._begin(association, rekey, keying, now)
         return True
+
+    def _wants_dh(self, association: Association) -> bool:
+        return self._core.config.rekey_with_dh or association.dialect.rekeys_with_dh
 
     def _begin(self, association: Association, rekey: Rekey, keying: Keying, now: float) -> None:
         """Settle our half: a key of our own if it takes one."""
@@ -251,7 +254,9 @@ class Rekeyer:
         if keying is None:
             return
         index = max(self._material(association, keying).next_index, info.keymat_index)
-        with_dh = core.config.rekey_with_dh or (their_dh is None and not has_keys_at(index, keying))
+        with_dh = self._wants_dh(association) or (
+            their_dh is None and not has_keys_at(index, keying)
+        )
         rekey = Rekey(
             core.sas.reserve_spi(),
             "peer",

@@ -386,6 +386,7 @@ class Responder:
             )
             core.add(association)
         replaced = core.sas.detach(association)
+        association.dialect = dialect
         association.restart(half_open.path, Role.RESPONDER, now)
         association.keying = accepted.keying
         association.peer_identity = accepted.identity

@@ -9,6 +9,7 @@ from hipgw.values.paths import (
     Encapsulation,
     Path,
 )
+from hipgw.values.quirks import NO_QUIRKS, Quirk, Quirks
 from hipgw.values.registries import (
     ALGORITHMS_V1,
     DH_GROUPS_V1_ONLY,
@@ -17,6 +18,7 @@ from hipgw.values.registries import (
     ESP_SUITE_OF_V1,
     ESP_SUITES_IN_CLEAR,
     ESP_SUITES_V1_ONLY,
+    FULL_ICV_OF,
     RHASH_OCTETS,
     SUITE_OF_ALGORITHM,
     WEAK_DH_GROUPS,
@@ -41,8 +43,10 @@ __all__ = [
     "ESP_SUITES_IN_CLEAR",
     "ESP_SUITES_V1_ONLY",
     "ESP_SUITE_OF_V1",
+    "FULL_ICV_OF",
     "HIP_PROTOCOL",
     "HIP_UDP_PORT",
+    "NO_QUIRKS",
     "NULL_HIT",
     "RHASH_OCTETS",
     "SUITE_OF_ALGORITHM",
@@ -62,6 +66,8 @@ __all__ = [
     "Lsi",
     "NotifyType",
     "Path",
+    "Quirk",
+    "Quirks",
     "SaStatistics",
     "SecurityAssociation",
     "Spi",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -93,7 +93,8 @@ class EspSuite(IntEnum):
 
     Those of HIPv2 are the numbers of ESP_TRANSFORM (RFC 7402 section 5.1.2). Those of HIPv1, where
     ESP_TRANSFORM counts from 1 again (RFC 5202 section 5.1.2), are 0x100 higher than on the wire;
-    `ESP_SUITE_OF_V1` translates.
+    `ESP_SUITE_OF_V1` translates. FULL_ suites, 0x200 higher, are those of HIPv2 with HMAC-SHA-256
+    whose ICV is not cut to 16 octets, as some peers have it; `FULL_ICV_OF` translates.
     """
 
     AES_128_CBC_HMAC_SHA1 = 1
@@ -111,6 +112,9 @@ class EspSuite(IntEnum):
     V1_TRIPLE_DES_CBC_HMAC_MD5 = 0x103
     V1_NULL_HMAC_SHA1 = 0x105
     V1_NULL_HMAC_MD5 = 0x106
+    FULL_NULL_HMAC_SHA256 = 0x207
+    FULL_AES_128_CBC_HMAC_SHA256 = 0x208
+    FULL_AES_256_CBC_HMAC_SHA256 = 0x209
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +221,30 @@ ESP_SUITES_IN_CLEAR: Final = frozenset(
         EspSuite.AES_GMAC,
         EspSuite.V1_NULL_HMAC_SHA1,
         EspSuite.V1_NULL_HMAC_MD5,
+        EspSuite.FULL_NULL_HMAC_SHA256,
     }
 )
 """Suites without encryption: only where the configuration allows the peer that (RFC 7402 section
 3.3.5)."""
 
-ESP_SHAPES: Final = _SHAPES_V2 | {
-    suite: ESP_SHAPES_V1[number] for number, suite in ESP_SUITE_OF_V1.items()
+FULL_ICV_OF: Final = {
+    EspSuite.NULL_HMAC_SHA256: EspSuite.FULL_NULL_HMAC_SHA256,
+    EspSuite.AES_128_CBC_HMAC_SHA256: EspSuite.FULL_AES_128_CBC_HMAC_SHA256,
+    EspSuite.AES_256_CBC_HMAC_SHA256: EspSuite.FULL_AES_256_CBC_HMAC_SHA256,
 }
+"""Suite as agreed -> how the data plane knows it when the peer sends the whole HMAC. These numbers
+are ours alone and never stand on the wire (`Quirk.FULL_LENGTH_ICV`)."""
+
+_HMAC_SHA256_OCTETS: Final = 32
+
+ESP_SHAPES: Final = (
+    _SHAPES_V2
+    | {suite: ESP_SHAPES_V1[number] for number, suite in ESP_SUITE_OF_V1.items()}
+    | {
+        full: replace(_SHAPES_V2[suite], icv_octets=_HMAC_SHA256_OCTETS)
+        for suite, full in FULL_ICV_OF.items()
+    }
+)
 
 
 class NotifyType(IntEnum):

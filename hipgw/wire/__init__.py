@@ -7,6 +7,7 @@ octets; an emitter raises `LocalProtocolError` for what our own side must not se
 from hipgw.wire.assembly import append_parameter, patch_r1, puzzle_opaque_at
 from hipgw.wire.checksum import checksum_is_right, with_checksum
 from hipgw.wire.coverage import covered_octets, mac2_octets, r1_signed_octets
+from hipgw.wire.foreign_layouts import ShortHipSignature, ShortHipSignature2
 from hipgw.wire.framing import emit_parameter, find_tlv, parse_parameters, total_octets
 from hipgw.wire.header import (
     CONTROL_ANONYMOUS,
@@ -177,6 +178,8 @@ __all__ = [
     "RvsHmac",
     "Seq",
     "SeqData",
+    "ShortHipSignature",
+    "ShortHipSignature2",
     "Solution",
     "SolutionV1",
     "SpiLocator",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hipgw.errors import LocalProtocolError, WireError
-from hipgw.values import Hit
+from hipgw.values import NO_QUIRKS, Hit, Quirk, Quirks
+from hipgw.wire.foreign_layouts import parameters_with
 from hipgw.wire.framing import emit_tlvs, read_tlvs
 from hipgw.wire.header import (
     HEADER_OCTETS,
@@ -75,9 +76,13 @@ class HipPacket:
 
 
 def parse_packet(
-    octets: bytes, *, versions: frozenset[int] = SPOKEN_VERSIONS, lenient_order: bool = False
+    octets: bytes,
+    *,
+    versions: frozenset[int] = SPOKEN_VERSIONS,
+    lenient_order: bool = False,
+    quirks: Quirks = NO_QUIRKS,
 ) -> HipPacket:
-    """Read a packet strictly.
+    """Read a packet strictly, but for what `lenient_order` and `quirks` allow.
 
     The checksum is not looked at: it depends on addresses, and is zero inside UDP.
 
@@ -86,6 +91,8 @@ def parse_packet(
         versions: HIP versions to accept; the packet's own picks the parameter layouts.
         lenient_order: accept parameters out of order before the first MAC or signature, which
             some hosts send; for peers that are known to.
+        quirks: how the peer that the packet claims to come from is known to write parameters;
+            `Quirk.UNORDERED_PARAMETERS` is `lenient_order`.
 
     Raises:
         WireError: hip_short, hip_long, hip_version, hip_type, hip_malformed, or, when nothing else
@@ -96,8 +103,8 @@ def parse_packet(
         octets,
         HEADER_OCTETS,
         header.end_octets,
-        parameters_of(header.version),
-        lenient_order=lenient_order,
+        parameters_with(header.version, quirks) if quirks else parameters_of(header.version),
+        lenient_order=lenient_order or Quirk.UNORDERED_PARAMETERS in quirks,
     )
     return HipPacket(
         header.packet_type,

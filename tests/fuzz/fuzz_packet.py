@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
 from hipgw.errors import LocalProtocolError, WireError
+from hipgw.values import Quirk
 from hipgw.values.reasons import CONTROL_REASONS
 from hipgw.wire import (
     EchoRequestUnsigned,
@@ -38,6 +39,7 @@ from tests.fuzz.tlvs import mutate_packet
 from tests.vectors.pcap_file import PCAP_FOLDER, hip_packets
 
 BOTH = frozenset({1, 2})
+EVERY_QUIRK = frozenset(Quirk)
 HOST_ID_TLV = emit_parameter(HostId(7, bytes(67), 1, b"host"))
 COVERED = (ParameterType.HIP_MAC, ParameterType.HIP_SIGNATURE, ParameterType.RVS_HMAC)
 PAIRS = (
@@ -63,6 +65,8 @@ def run(octets: bytes) -> None:
     ]
     for strict, lenient in pairwise(packets):
         assert strict is None or strict == lenient, "a lenient reader reads the same"
+    if _parsed(octets, versions=BOTH, quirks=EVERY_QUIRK) is None:
+        assert packets[1] is None, "compatibility switches forbid nothing"
     if packets[1] is not None:
         _check_emission(packets[1])
     for read in READERS:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hipgw.errors import LocalProtocolError, WireError
-from hipgw.values import Hit
+from hipgw.values import Hit, Quirk
 from hipgw.wire import (
     PARAMETERS,
     EchoRequestUnsigned,
@@ -70,6 +70,28 @@ def test_packet_round_trip(packet: HipPacket) -> None:
     assert parsed.octets == octets
     assert emit_packet(parsed) == octets
     assert peek_header(octets) == (packet.packet_type, 2, packet.sender, packet.receiver)
+    foreign = parse_packet(octets, quirks=frozenset(Quirk))
+    assert [each.wire_type for each in foreign.parameters] == [
+        each.wire_type for each in parsed.parameters
+    ]
+
+
+@settings(deadline=None, max_examples=300)
+@given(packets, st.binary(max_size=400), st.frozensets(st.sampled_from(Quirk)))
+def test_switches_read_more_and_never_less(
+    packet: HipPacket, octets: bytes, quirks: frozenset[Quirk]
+) -> None:
+    """Whatever comes, a parser with switches raises WireError or takes it."""
+    head = emit_packet(HipPacket(packet.packet_type, packet.sender, packet.receiver))
+    body = octets[: len(octets) & ~7]
+    whole = head[:1] + bytes([(len(head) + len(body)) // 8 - 1]) + head[2:] + body
+    try:
+        strict = parse_packet(whole)
+    except WireError:
+        with contextlib.suppress(WireError):
+            assert parse_packet(whole, quirks=quirks).octets == whole
+        return
+    assert parse_packet(whole, quirks=quirks).octets == strict.octets
 
 
 @settings(deadline=None)

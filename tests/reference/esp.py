@@ -1,7 +1,8 @@
 """ESP, slowly, one packet at a time.
 
 From RFC 4303 and, per suite of RFC 7402 and RFC 5202: RFC 2403, 2404, 2451, 3602, 4106, 4309, 4494,
-4543, 4868. Suites have the numbers of the data plane: HIPv2's as on the wire, HIPv1's + 0x100.
+4543, 4868. Suites have the numbers of the data plane: HIPv2's as on the wire, HIPv1's + 0x100, and
++ 0x200 those of HIPv2 whose HMAC-SHA-256 is not truncated as RFC 4868 has it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from tests.reference.replay import SetWindow
 
-SUITES: Final = (1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x101, 0x102, 0x103, 0x105, 0x106)
+SUITES: Final = (
+    1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x101, 0x102, 0x103, 0x105, 0x106,
+    0x207, 0x208, 0x209,
+)  # fmt: skip
 KEYS: Final = {
     1: (16, 20), 7: (0, 32), 8: (16, 32), 9: (32, 32), 10: (19, 0), 11: (19, 0), 12: (20, 0),
     13: (20, 0), 14: (0, 16), 15: (0, 20),
     0x101: (16, 20), 0x102: (24, 20), 0x103: (24, 16), 0x105: (0, 20), 0x106: (0, 16),
+    0x207: (0, 32), 0x208: (16, 32), 0x209: (32, 32),
 }  # fmt: skip
 """Suite -> octets of (encryption key with salt, authentication key, with salt for GMAC)."""
 ICV: Final = {
     1: 12, 7: 16, 8: 16, 9: 16, 10: 8, 11: 16, 12: 8, 13: 16, 14: 12, 15: 16,
-    0x101: 12, 0x102: 12, 0x103: 12, 0x105: 12, 0x106: 12,
+    0x101: 12, 0x102: 12, 0x103: 12, 0x105: 12, 0x106: 12, 0x207: 32, 0x208: 32, 0x209: 32,
 }  # fmt: skip
 HMAC: Final = {
     1: "sha1", 7: "sha256", 8: "sha256", 9: "sha256",
     0x101: "sha1", 0x102: "sha1", 0x103: "md5", 0x105: "sha1", 0x106: "md5",
+    0x207: "sha256", 0x208: "sha256", 0x209: "sha256",
 }  # fmt: skip
-AES_CBC: Final = (1, 8, 9, 0x101)
+AES_CBC: Final = (1, 8, 9, 0x101, 0x208, 0x209)
 TRIPLE_DES_CBC: Final = (0x102, 0x103)
 CBC: Final = AES_CBC + TRIPLE_DES_CBC
 CCM: Final = (10, 11)

@@ -42,7 +42,9 @@ def test_shapes(suite: int) -> None:
     assert shape_of_suite(suite) == (*KEYS[suite], IV[suite], ICV[suite], ALIGN[suite])
 
 
-@pytest.mark.parametrize("suite", [0, 2, 6, 16, 0x100, 0x104, 0x107, 0x10D, 65535, -1])
+@pytest.mark.parametrize(
+    "suite", [0, 2, 6, 16, 0x100, 0x104, 0x107, 0x10D, 0x201, 0x20D, 0x307, 65535, -1]
+)
 def test_suites_that_are_not_carried(suite: int) -> None:
     assert shape_of_suite(suite) == (0, 0, 0, 0, 0)
     with pytest.raises(ValueError, match="cannot be used"):

@@ -232,13 +232,15 @@ class HipMac2V1(HipMac2):
         return _emit_mac(self.TYPE, self.mac)
 
 
-def _split_signature(parameter_type: int, contents: bytes) -> tuple[int, bytes]:
+def split_signature(parameter_type: int, contents: bytes) -> tuple[int, bytes]:
+    """Algorithm u8 and signature; ParameterError when there is no signature."""
     if len(contents) <= 1:
         raise ParameterError(parameter_type, f"{len(contents)} octets hold no signature")
     return contents[0], contents[1:]
 
 
-def _join_signature(parameter_type: int, algorithm: int, signature: bytes) -> bytes:
+def join_signature(parameter_type: int, algorithm: int, signature: bytes) -> bytes:
+    """Algorithm u8 and signature; LocalProtocolError when there is no signature."""
     if not signature:
         raise LocalProtocolError(f"parameter {parameter_type} without a signature")
     return algorithm.to_bytes(1) + signature
@@ -251,11 +253,11 @@ class HipSignatureV1(HipSignature):
     @classmethod
     def parse(cls, contents: bytes) -> Self:
         """Algorithm u8, signature."""
-        return cls(*_split_signature(cls.TYPE, contents))
+        return cls(*split_signature(cls.TYPE, contents))
 
     def contents(self) -> bytes:
         """1 + len(signature) octets."""
-        return _join_signature(self.TYPE, self.algorithm, self.signature)
+        return join_signature(self.TYPE, self.algorithm, self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +267,8 @@ class HipSignature2V1(HipSignature2):
     @classmethod
     def parse(cls, contents: bytes) -> Self:
         """Algorithm u8, signature."""
-        return cls(*_split_signature(cls.TYPE, contents))
+        return cls(*split_signature(cls.TYPE, contents))
 
     def contents(self) -> bytes:
         """1 + len(signature) octets."""
-        return _join_signature(self.TYPE, self.algorithm, self.signature)
+        return join_signature(self.TYPE, self.algorithm, self.signature)

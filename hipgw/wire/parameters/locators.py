@@ -162,9 +162,23 @@ class LocatorSet(Parameter):
 
     @classmethod
     def parse(cls, contents: bytes) -> Self:
+        """The records."""
+        return cls(cls.parse_records(contents))
+
+    @classmethod
+    def parse_records(
+        cls, contents: bytes, *, short_words: int | None = None
+    ) -> tuple[LocatorRecord, ...]:
         """Records: traffic type, locator type, length in words of 4 octets, P, lifetime, locator.
 
         The seven reserved bits beside P are ignored.
+
+        Args:
+            contents: of the parameter.
+            short_words: a length of type 1 that means its 5 words, for peers that write it so.
+
+        Raises:
+            ParameterError: records that break the layout.
         """
         records = []
         offset, end = 0, len(contents)
@@ -174,6 +188,8 @@ class LocatorSet(Parameter):
             traffic_type, locator_type, words, flags, lifetime_s = _RECORD_HEAD.unpack_from(
                 contents, offset
             )
+            if locator_type == SpiLocator.TYPE and words == short_words:
+                words = _KNOWN_OCTETS[SpiLocator.TYPE] // 4
             offset += _RECORD_HEAD.size
             if words * 4 > end - offset:
                 raise ParameterError(cls.TYPE, f"locator of {words} words in {end - offset} octets")
@@ -181,7 +197,7 @@ class LocatorSet(Parameter):
             offset += words * 4
             preferred = bool(flags & _PREFERRED)
             records.append(LocatorRecord(locator, lifetime_s, traffic_type, preferred))
-        return cls(tuple(records))
+        return tuple(records)
 
     def contents(self) -> bytes:
         """The records, one after the other."""

@@ -46,6 +46,7 @@ PEER: dict[str, Any] = {
         "valid_until": 1795446000,
         "required": False,
     },
+    "compatibility": [],
 }
 QUIET_PEER: dict[str, Any] = {
     "hit": QUIET_HIT,

@@ -186,6 +186,14 @@ def test_nothing_to_show_is_said(
     assert ask(method).output.startswith(text)
 
 
+def test_status_names_the_compatibility_switches_of_a_peer(
+    ask: Invoke, server: MemoryControlServer
+) -> None:
+    peer = {**answers.PEER, "compatibility": ["swapped-mac-keys", "short-locator"]}
+    server.answers["status"] = {**answers.STATUS, "peers": [peer]}
+    assert "  compatibility: swapped-mac-keys, short-locator\n" in ask("status").output
+
+
 def test_status_of_a_lonely_host(ask: Invoke, server: MemoryControlServer) -> None:
     server.answers["status"] = {
         **answers.STATUS,

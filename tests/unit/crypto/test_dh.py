@@ -13,7 +13,9 @@ from hipgw.crypto import (
     SHARED_OCTETS,
     DhPrivateKey,
     generate_dh,
+    left_aligned_secret,
     libcrypto,
+    unpadded_secret,
     usable_dh_groups,
 )
 from hipgw.crypto.dh_groups import MODP_GROUPS
@@ -254,3 +256,16 @@ def test_groups_without_libcrypto(monkeypatch: pytest.MonkeyPatch) -> None:
             generate_dh(DhGroup.MODP_1536)
     finally:
         libcrypto.load_library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("kij", "unpadded", "left_aligned"),
+    [
+        (b"\1\2\0", b"\1\2\0", b"\1\2\0"),
+        (b"\0\0\1\2\0", b"\1\2\0", b"\1\2\0\0\0"),
+        (b"\0\0", b"", b"\0\0"),
+    ],
+)
+def test_secrets_as_other_hosts_hash_them(kij: bytes, unpadded: bytes, left_aligned: bytes) -> None:
+    assert unpadded_secret(kij) == unpadded
+    assert left_aligned_secret(kij) == left_aligned

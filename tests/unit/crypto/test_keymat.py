@@ -127,3 +127,19 @@ def test_reprs_hold_no_keys() -> None:
     assert repr(keymat) == "Keymat(RSA_DSA_SHA256)"
     assert repr(keys) == "HipKeys(keymat_index=96)"
     assert repr(esp) == "EspKeys(keymat_index_after=136)"
+
+
+def test_swapped_mac_keys_are_those_of_the_other_direction() -> None:
+    keys = draw_hip_keys(
+        make(HitSuite.RSA_DSA_SHA256), HipCipher.AES_128_CBC, HitSuite.RSA_DSA_SHA256, HIGH, LOW
+    )
+    swapped = keys.with_mac_keys_swapped()
+    assert (swapped.mac_out, swapped.mac_in) == (keys.mac_in, keys.mac_out)
+    assert (swapped.encryption_out, swapped.encryption_in) == (
+        keys.encryption_out,
+        keys.encryption_in,
+    )
+    assert swapped.keymat_index == keys.keymat_index
+    assert swapped.with_mac_keys_swapped() == keys
+    assert keys.mac_out != keys.mac_in
+    assert keys.mac_out.hex() not in repr(swapped)

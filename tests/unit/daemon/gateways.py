@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path as FilePath
 from typing import Any
@@ -190,7 +189,10 @@ class MemoryGateway:
             data_counters=self.data_path.counters,
         )
         endpoint = Endpoint(
-            [identity], replace(endpoint_config(config, 0)), os.urandom, loop.time()
+            [identity],
+            endpoint_config(config, 0, compatible_peers=self.gateway.compatible),
+            os.urandom,
+            loop.time(),
         )
         self.engine = self.gateway.engine = EngineLoop(endpoint, self.gateway, loop)
         self.traffic = self.gateway.traffic = Traffic(

@@ -20,11 +20,13 @@ from hipgw.daemon.config import (
     changed_keys,
     load_config,
 )
+from hipgw.daemon.config_readers import COMPATIBILITY
 from hipgw.daemon.engine_config import endpoint_config
 from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.toml_lines import key_lines
 from hipgw.errors import ConfigError
-from hipgw.values import DhGroup, Encapsulation, EspSuite, HipTransform, Hit, Lsi
+from hipgw.values import NO_QUIRKS, DhGroup, Encapsulation, EspSuite, HipTransform, Hit, Lsi, Quirk
+from hipgw.values.quirks import PRESETS
 
 SAMPLE = Path(__file__).parents[3] / "conf" / "hipgw.toml"
 HIT = "2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad"
@@ -81,6 +83,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         certificates=True,
         via=(IPv4Address("192.0.2.9"),),
         legacy=True,
+        compatibility=PRESETS["cutehip"] | {Quirk.SHORT_LOCATOR},
     )
 
 
@@ -96,6 +99,31 @@ def test_host_identity_example_of_the_sample_holds_every_key(tmp_path: Path) -> 
         rotate_s=3600.0,
         domain_identifier="guest@example.org",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "quirks"),
+    [
+        ("[]", NO_QUIRKS),
+        ("'openhip'", PRESETS["openhip"]),
+        ("'swapped-mac-keys'", {Quirk.SWAPPED_MAC_KEYS}),
+        ("['hipl', 'unpadded-dh-secret']", PRESETS["hipl"]),
+        ("['hipl', 'clear-host-id']", PRESETS["hipl"] | {Quirk.CLEAR_HOST_ID}),
+    ],
+)
+def test_compatibility(tmp_path: Path, value: str, quirks: frozenset[Quirk]) -> None:
+    text = f"[[peer]]\nhit = '{HIT}'\ncompatibility = {value}\n[[peer]]\nhit = '{OTHER_HIT}'\n"
+    config = load_config(written(tmp_path, text))
+    assert config.peers[0].compatibility == quirks
+    assert config.peers[1].compatibility == NO_QUIRKS
+    assert config.compatibility() == ({Hit.parse(HIT): quirks} if quirks else {})
+
+
+def test_every_switch_and_preset_can_be_named(tmp_path: Path) -> None:
+    for name, quirks in COMPATIBILITY.items():
+        text = f"[[peer]]\nhit = '{HIT}'\ncompatibility = '{name}'\n"
+        assert load_config(written(tmp_path, text)).peers[0].compatibility == quirks
+    assert len(COMPATIBILITY) == len(Quirk) + len(PRESETS)
 
 
 def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
@@ -198,6 +226,24 @@ MISTAKES = [
         3,
         "peer[0].addresses",
         "is a HIT, which is no locator",
+    ),
+    (
+        f"[[peer]]\nhit = '{HIT}'\ncompatibility = ['openhip', 'hip']\n",
+        3,
+        "peer[0].compatibility",
+        "expected one of 'cutehip', 'hip-vpls'",
+    ),
+    (
+        f"[[peer]]\nhit = '{HIT}'\ncompatibility = ['openhip', 'hipl']\n",
+        3,
+        "peer[0].compatibility",
+        "only one of left-aligned-dh-secret and unpadded-dh-secret",
+    ),
+    (
+        f"[[peer]]\nhit = '{HIT}'\ncompatibility = true\n",
+        3,
+        "peer[0].compatibility",
+        "name of an implementation",
     ),
     (
         f"[[peer]]\nhit = '{HIT}'\naddresses = ['fe80::1']\n",

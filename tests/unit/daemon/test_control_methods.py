@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from hipgw._fastpath.reasons import REASONS
 from hipgw.daemon.address_watch import AddressWatch
+from hipgw.daemon.config import PeerOptions
 from hipgw.daemon.control import Access
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
@@ -21,7 +23,7 @@ from hipgw.daemon.engine_config import domain_identifier
 from hipgw.daemon.views import spell_domain_identifier
 from hipgw.errors import ConfigError
 from hipgw.netlink.monitor import UsableAddress
-from hipgw.values import Direction
+from hipgw.values import Direction, Quirk
 from hipgw.values.reasons import CONTROL_REASONS
 from tests.unit.cli import answers
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
@@ -94,6 +96,32 @@ def test_status_has_the_shape_that_the_command_prints(tmp_path: Path) -> None:
         (hit,) = (await ask("hits"))["hits"]
         assert hit.keys() == answers.HITS["hits"][0].keys()
         assert hit["default"]
+
+    tell(tmp_path, story)
+
+
+def test_compatibility_switches_are_shown_and_come_with_a_reload(tmp_path: Path) -> None:
+    """Both hosts have the one for the other, which shows that it reaches the engine."""
+    quirk = Quirk.SWAPPED_MAC_KEYS
+
+    def reload(gateway: MemoryGateway, peer: MemoryGateway, *quirks: Quirk) -> None:
+        options = PeerOptions(peer.hit, compatibility=frozenset(quirks))
+        gateway.gateway.compatible.update(replace(gateway.gateway.config, peers=(options,)))
+
+    async def story(ask: Ask, a: MemoryGateway, b: MemoryGateway) -> None:
+        (peer,) = (await ask("peers"))["peers"]
+        assert peer["compatibility"] == []
+        reload(a, b, quirk)
+        (peer,) = (await ask("peers"))["peers"]
+        assert (peer["state"], peer["compatibility"]) == ("UNASSOCIATED", [str(quirk)])
+        with pytest.raises(RefusedError):
+            await ask("connect", target="b", wait_s=0.3)
+        assert b.engine.endpoint.counters["mac_wrong"]
+        reload(b, a, quirk)
+        await ask("connect", target="b", wait_s=5)
+        reload(a, b)
+        (peer,) = (await ask("status"))["peers"]
+        assert (peer["state"], peer["compatibility"]) == ("ESTABLISHED", [str(quirk)])
 
     tell(tmp_path, story)
 

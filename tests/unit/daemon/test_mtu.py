@@ -35,6 +35,9 @@ TABLE = {
     EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: [1486, 1478, 1470, 1462, 8990, 8982, 8966, 8958],
     EspSuite.V1_NULL_HMAC_SHA1: [1498, 1490, 1478, 1470, 8998, 8990, 8978, 8970],
     EspSuite.V1_NULL_HMAC_MD5: [1498, 1490, 1478, 1470, 8998, 8990, 8978, 8970],
+    EspSuite.FULL_NULL_HMAC_SHA256: [1478, 1470, 1458, 1450, 8978, 8970, 8958, 8950],
+    EspSuite.FULL_AES_128_CBC_HMAC_SHA256: [1462, 1446, 1430, 1430, 8950, 8950, 8934, 8934],
+    EspSuite.FULL_AES_256_CBC_HMAC_SHA256: [1462, 1446, 1430, 1430, 8950, 8950, 8934, 8934],
 }
 
 
@@ -63,6 +66,9 @@ def test_the_next_larger_packet_does_not_fit(suite: EspSuite) -> None:
         EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: (8, 12, 8),
         EspSuite.V1_NULL_HMAC_SHA1: (0, 12, 4),
         EspSuite.V1_NULL_HMAC_MD5: (0, 12, 4),
+        EspSuite.FULL_NULL_HMAC_SHA256: (0, 32, 4),
+        EspSuite.FULL_AES_128_CBC_HMAC_SHA256: (16, 32, 16),
+        EspSuite.FULL_AES_256_CBC_HMAC_SHA256: (16, 32, 16),
     }
     iv, icv, align = sizes[suite]
     for mtu in range(1280, 1330):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hipgw._fastpath.contexts import OpenContext, SealContext, shape_of_suite
@@ -15,6 +17,7 @@ from hipgw.values import (
     ESP_SUITE_OF_V1,
     ESP_SUITES_IN_CLEAR,
     ESP_SUITES_V1_ONLY,
+    FULL_ICV_OF,
     NULL_HIT,
     EspSuite,
     EspSuiteV1,
@@ -47,7 +50,7 @@ def test_kernel_and_registry_agree_on_sizes(suite: EspSuite) -> None:
 
 
 def test_the_kernel_carries_nothing_beyond_the_registry() -> None:
-    carried = [suite for suite in range(0x200) if any(shape_of_suite(suite))]
+    carried = [suite for suite in range(0x400) if any(shape_of_suite(suite))]
     assert carried == sorted(EspSuite)
 
 
@@ -58,7 +61,39 @@ def test_numbers_of_hipv1_stand_apart_from_those_of_hipv2() -> None:
         assert suite.name == f"V1_{number.name}"
         assert ESP_SHAPES[suite] == ESP_SHAPES_V1[number]
     assert frozenset(ESP_SUITE_OF_V1.values()) == ESP_SUITES_V1_ONLY
-    assert all(suite < 0x100 for suite in set(EspSuite) - ESP_SUITES_V1_ONLY)
+    ours = ESP_SUITES_V1_ONLY | set(FULL_ICV_OF.values())
+    assert all(suite < 0x100 for suite in set(EspSuite) - ours)
+
+
+def test_suites_with_a_full_icv_differ_in_nothing_else() -> None:
+    for suite, full in FULL_ICV_OF.items():
+        assert full == suite + 0x200
+        assert full.name == f"FULL_{suite.name}"
+        assert ESP_SHAPES[full] == replace(ESP_SHAPES[suite], icv_octets=32)
+        assert (full in ESP_SUITES_IN_CLEAR) is (suite in ESP_SUITES_IN_CLEAR)
+    assert set(FULL_ICV_OF) == {suite for suite in EspSuite if suite.name.endswith("SHA256")} - set(
+        FULL_ICV_OF.values()
+    )
+
+
+@pytest.mark.parametrize("suite", FULL_ICV_OF, ids=lambda suite: suite.name)
+def test_an_icv_of_another_length_is_refused(suite: EspSuite) -> None:
+    """Same keys: only how much of the HMAC is sent differs."""
+    shape, full = ESP_SHAPES[suite], FULL_ICV_OF[suite]
+    keys = bytes(shape.encryption_key_octets), bytes(shape.authentication_key_octets)
+    payload = b"an ICMP echo request"
+    for sealed_by, opened_by, outcome in (
+        (full, full, "none"),
+        (full, suite, "icv_wrong"),
+        (suite, full, "icv_wrong"),
+    ):
+        sealer, opener = SealContext(), OpenContext()
+        sealer.add(0x1234, sealed_by, *keys)
+        opener.add(0x1234, opened_by, *keys)
+        batch = Batch.of([payload * 4], next_header=58, family=6)
+        assert sealer.seal_batch(batch.arena, batch.raw) == 1
+        opener.open_batch(batch.arena, batch.raw)
+        assert batch.reason(0) == outcome
 
 
 @pytest.mark.parametrize("suite", EspSuite, ids=lambda suite: suite.name)
