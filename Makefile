@@ -46,7 +46,7 @@ fuzz: setup
 	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
 
 bench: setup $(STAMPS)/debian-bench
-	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.handover \
+	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.senders && $(BIN)/python -m bench.handover \
 		&& $(BIN)/python -m bench.bex && $(BIN)/python -m bench.flood \
 		&& $(BIN)/python -m bench.nfqueue
 
