@@ -372,8 +372,11 @@ class Endpoint:
     # --- entry points: what the host and its operator say ---
 
     def legacy_changed(self, now: float) -> None:
-        """Other peers are `legacy` than before: R1s may be needed in another HIP version."""
-        self._pool.renew(now)
+        """Other peers are `legacy` than before: R1s may be needed in another HIP version.
+
+        Associations that use what their peers may not use any more are closed.
+        """
+        self._reconfigurer.legacy_changed(now)
 
     def local_addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
         """These are the addresses of this host that HIP may use, all of them, settled.
