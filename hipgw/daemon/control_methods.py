@@ -161,7 +161,7 @@ class ControlMethods:
         gateway = self._gateway
         source = await self._identities.source(given)
         started_s = self._now()
-        known = self._view_of(peer, None if source is None else source.hit)
+        known = self._view_of(peer, None if source is None else source.hit_for(peer))
         if known is None or known["state"] not in KEYED_STATES:
             local = (source or gateway.own.for_peer(peer)).hit_for(peer)
             known = self._view_of(peer, local)
