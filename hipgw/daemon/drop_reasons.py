@@ -21,6 +21,7 @@ DAEMON_REASONS: Final = {
     "inject_full": "packet that waited, and then found no room towards the data path",
     "sa_refused": "security association that the data plane refused to carry",
     "control_not_sent": "HIP packet that the kernel refused to send",
+    "icmp_not_sent": "ICMP error about a bad HIP packet that the kernel refused to send",
     "control_unreadable": "HIP packet that came in cut off or without its destination address",
 }
 """Reason -> one-line meaning."""

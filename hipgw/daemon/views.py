@@ -303,7 +303,7 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
 def drops_view(gateway: Gateway) -> list[dict[str, Any]]:
     """`drops`: every reason of the three tables, also those that count zero."""
     own = gateway.traffic.counters + gateway.queue.counters
-    own += gateway.sas.counters + gateway.sockets.counters
+    own += gateway.sas.counters + gateway.sockets.counters + gateway.icmp.counters
     halves = (
         ("control", CONTROL_REASONS, gateway.engine.endpoint.counters),
         ("data", REASONS, gateway.data_counters()),

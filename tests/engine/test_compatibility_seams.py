@@ -1,4 +1,4 @@
-"""Compatibility switches beside certificates, rekeys and another configuration."""
+"""Compatibility switches beside certificates, rekeys and moves."""
 
 from __future__ import annotations
 
@@ -85,31 +85,4 @@ def test_rekeys_moves_and_the_end_with_switches(preset: str) -> None:
     network.run(0.5)
     assert alice.endpoint.associations() == []
     assert bob.state(alice) is State.CLOSED
-    assert (alice.dropped(), bob.dropped()) == ({}, {})
-
-
-def test_an_association_keeps_its_switches_until_the_next_one() -> None:
-    """docs/interop.md says so; here the configuration changes on both sides."""
-    network = Network()
-    tables: list[dict[Hit, Quirks]] = [{}, {}]
-    alice = network.node(ALICE, config=certified("alice", tables[0]))
-    bob = network.node(BOB, config=certified("bob", tables[1]))
-    exchange(alice, bob)
-    assert alice.send_esp(bob)
-    network.run(0.1)
-    tables[0][BOB.hit] = tables[1][ALICE.hit] = PRESETS["cutehip"]
-    assert alice.endpoint.rekey_association(bob.hit, network.now)
-    alice.settle()
-    network.run(0.5)
-    view = alice.view(bob)
-    assert view is not None
-    assert (view.rekeys, view.quirks) == (1, NO_QUIRKS)
-    alice.close(bob)
-    network.run(0.5)
-    assert alice.endpoint.associations() == []
-    alice.want(bob)
-    network.run(0.5)
-    view = alice.view(bob)
-    assert view is not None
-    assert (view.state, view.quirks) == (State.ESTABLISHED, PRESETS["cutehip"])
     assert (alice.dropped(), bob.dropped()) == ({}, {})
