@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 from hipgw.crypto import DhPrivateKey, HostIdentity
@@ -36,9 +35,9 @@ class HeldR1:
 NO_BEAT: Final = HeartbeatView()
 NOTHING: Final[frozenset[int]] = frozenset()
 """One for all: an empty set of its own would cost every idle association 216 octets."""
-UNBOUND: Final[Mapping[Address, Spi]] = MappingProxyType({})
-ALL_WELL: Final[Mapping[Path, float]] = MappingProxyType({})
-"""Likewise: who has something to say puts a dictionary in their place."""
+UNBOUND: Final[Mapping[Address, Spi]] = {}
+ALL_WELL: Final[Mapping[Path, float]] = {}
+"""Likewise: who has something to say puts a dictionary in their place; these stay empty."""
 
 
 @dataclass(slots=True, eq=False)
