@@ -52,6 +52,14 @@ def words_of(*choices: str) -> Listed:
     return Listed(click.Choice(choices))
 
 
+def _list_option(
+    name: str, variable: str, kind: Listed, default: str, text: str
+) -> Callable[[Command], Command]:
+    return click.option(
+        name, variable, type=kind, default=default, show_default=True, metavar="LIST", help=text
+    )
+
+
 def _rounds_option(default: int) -> Callable[[Command], Command]:
     return click.option(
         "--rounds",
@@ -138,22 +146,8 @@ Examples:
 """
 )
 @click.option("--suites", metavar="LIST", default="", help="ESP suites, as `hipgw sas` has them.")
-@click.option(
-    "--sizes",
-    type=numbers(1, 65000),
-    default="64,256,1420,4096,8900",
-    show_default=True,
-    metavar="LIST",
-    help="Octets of payload.",
-)
-@click.option(
-    "--batches",
-    type=numbers(1, 256),
-    default="32,256",
-    show_default=True,
-    metavar="LIST",
-    help="Packets in a batch.",
-)
+@_list_option("--sizes", "sizes", numbers(1, 65000), "64,256,1420,4096,8900", "Octets of payload.")
+@_list_option("--batches", "batches", numbers(1, 256), "32,256", "Packets in a batch.")
 @click.option(
     "--backends",
     metavar="LIST",
@@ -204,66 +198,38 @@ Examples:
 )
 @_rounds_option(5)
 @_seconds_option
-@click.option(
-    "--mtu",
-    "mtus",
-    type=numbers(1280, 65535),
-    default="1500",
-    show_default=True,
-    metavar="LIST",
-    help="MTUs of the wire.",
-)
-@click.option(
-    "--streams",
-    type=numbers(1, 128),
-    default="1,4,16",
-    show_default=True,
-    metavar="LIST",
-    help="TCP streams at once.",
-)
-@click.option(
+@_list_option("--mtu", "mtus", numbers(1280, 65535), "1500", "MTUs of the wire.")
+@_list_option("--streams", "streams", numbers(1, 128), "1,4,16", "TCP streams at once.")
+@_list_option(
     "--udp-rate",
     "udp_rates",
-    type=numbers(1, 1_000_000),
-    default="100,200,400",
-    show_default=True,
-    metavar="LIST",
-    help="Offered Mbit/s of UDP in 1300 octets.",
+    numbers(1, 1_000_000),
+    "100,200,400",
+    "Offered Mbit/s of UDP in 1300 octets.",
 )
-@click.option(
-    "--udp-blast",
-    "blasts",
-    type=numbers(16, 65000),
-    default="120,1300",
-    show_default=True,
-    metavar="LIST",
-    help="Octets of UDP sent as fast as goes.",
+@_list_option(
+    "--udp-blast", "blasts", numbers(16, 65000), "120,1300", "Octets of UDP sent as fast as goes."
 )
-@click.option(
+@_list_option(
     "--encapsulation",
     "encapsulations",
-    type=words_of(*ENCAPSULATIONS),
-    default="udp,raw",
-    show_default=True,
-    metavar="LIST",
-    help="How the daemons send ESP: udp, raw.",
+    words_of(*ENCAPSULATIONS),
+    "udp,raw",
+    "How the daemons send ESP: udp, raw.",
 )
-@click.option(
+@_list_option(
     "--offloads",
-    type=words_of("on", "off"),
-    default="on",
-    show_default=True,
-    metavar="LIST",
-    help="Segmentation offloads of hipgw: on, off.",
+    "offloads",
+    words_of("on", "off"),
+    "on",
+    "Segmentation offloads of hipgw: on, off.",
 )
-@click.option(
+@_list_option(
     "--intercept",
     "intercepts",
-    type=words_of(*INTERCEPTS),
-    default="tun",
-    show_default=True,
-    metavar="LIST",
-    help="How the daemons take packets: tun, nfqueue.",
+    words_of(*INTERCEPTS),
+    "tun",
+    "How the daemons take packets: tun, nfqueue.",
 )
 @_rival_options
 @_output_options
@@ -350,14 +316,12 @@ Examples:
 """
 )
 @_rounds_option(21)
-@click.option(
+@_list_option(
     "--encapsulation",
     "encapsulations",
-    type=words_of(*ENCAPSULATIONS),
-    default="udp,raw",
-    show_default=True,
-    metavar="LIST",
-    help="How the daemons send HIP and ESP: udp, raw.",
+    words_of(*ENCAPSULATIONS),
+    "udp,raw",
+    "How the daemons send HIP and ESP: udp, raw.",
 )
 @_output_options
 def bex(
