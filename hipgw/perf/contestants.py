@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from hipgw.lab.configs import EncapsulationName
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
+from hipgw.lab.state import lab_directory
 from hipgw.perf.rivals.contract import Rival, answers, wait_until
 
 LAB_PREFIX: Final = "bench-"
@@ -90,7 +90,7 @@ def all_up(
         labs.append(lab)
         lab.start_daemons()
         a, b = lab.host("a"), lab.host("b")
-        wait_until(lambda a=a, b=b: answers(a, str(b.hit)), way.name, a.files.log)  # type: ignore[misc]
+        wait_until(partial(answers, a, str(b.hit)), way.name, a.files.log)
         daemons = tuple(host.daemon.pid for host in (a, b) if host.daemon is not None)
         made.append(Contestant(way.name, a, b, str(b.hit), daemons))
     first = labs[0]
@@ -98,7 +98,8 @@ def all_up(
     made.insert(0, Contestant(BARE, a, b, str(b.addresses[0]), ()))
     for rival in rivals:
         say(f"bringing up {rival.name}, MTU {mtu_octets}")
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hipgw-bench-"))
-        tunnel = stack.enter_context(rival.tunnel(first, Path(directory), mtu_octets))
+        directory = lab_directory(first.name) / f"rival-{rival.name}"  # goes with the lab
+        directory.mkdir(mode=0o700)
+        tunnel = stack.enter_context(rival.tunnel(first, directory, mtu_octets))
         made.append(Contestant(rival.name, a, b, tunnel.destination, tunnel.process_ids))
     return made
