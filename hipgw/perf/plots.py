@@ -55,6 +55,7 @@ def draw(report: Report, path: Path) -> None:
         above = [high - median for median, (_, high) in zip(medians, ends, strict=True)]
         colours = ["0.7" if one.name == report.reference else "tab:blue" for one in figures]
         panel.barh([figure.name for figure in figures], medians, xerr=[below, above], color=colours)
+        panel.set_xlim(0, None if any(medians) else 1)
         panel.invert_yaxis()
         panel.set_title(group, loc="left", fontsize=10)
         panel.set_xlabel(figures[0].unit)
