@@ -164,8 +164,9 @@ def markdown(report: Report) -> str:
     """One table a group: median, interval, smallest and largest round, ratio to the reference."""
     lines = [", ".join(f"{key} {value}" for key, value in report.machine.items()), ""]
     groups = report.groups()
-    is_flat = all(sum(one.name != report.reference for one in group) == 1
-                  for group in groups.values())  # fmt: skip
+    is_flat = len({figure.unit for figure in report.figures}) == 1 and all(
+        sum(one.name != report.reference for one in group) == 1 for group in groups.values()
+    )
     lines += _one_table(report) if is_flat and len(groups) > 1 else _table_each(report)
     lines += [f"{RULE[0].upper()}{RULE[1:]}.", *report.notes]
     return "\n".join(lines)

@@ -114,6 +114,14 @@ def test_markdown_of_one_thing_in_many_ways_is_one_table() -> None:
     assert "| 64 octets | 1.9 | 1.9 .. 1.9 | 5 | 0.95 [0.95 .. 0.95] |" in text
 
 
+def test_values_of_different_units_share_no_table() -> None:
+    figures = series("hipgw udp", "ms", [1.0], "ping"), series("hipgw udp", "%", [0.0], LOST)
+    text = markdown(Report("tunnel", HERE, {}, figures, "bare veth"))
+    assert text.count("###") == 2
+    assert "|  | ms |" in text
+    assert "|  | % |" in text
+
+
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_a_plot_is_drawn(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"plot.{ending}"
