@@ -8,7 +8,7 @@ _Octets: TypeAlias = Buffer | NDArray[np.uint8]
 
 @final
 class BareCipher:
-    def __init__(
-        self, suite: int, encryption_key: bytes, authentication_key: bytes, *, seal: bool
-    ) -> None: ...
+    def __new__(
+        cls, suite: int, encryption_key: bytes, authentication_key: bytes, *, seal: bool
+    ) -> BareCipher: ...
     def run_batch(self, arena: _Octets, descriptors: _Octets) -> int: ...
