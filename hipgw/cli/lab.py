@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from hipgw.cli.asking import EXIT_CODES, CommandFailed, json_option, print_json
+from hipgw.cli.asking import EXIT_CODES, json_option, print_json
+from hipgw.cli.lab_ending import said_to_user
 from hipgw.cli.lab_text import lab_document, lab_table, labs_table, ping_hint, staying_text
 from hipgw.errors import HipgwError, LocalProtocolError
 
@@ -23,28 +22,6 @@ TOPOLOGY_NAMES: Final = ("pair", "multihomed")
 WATCH_S: Final = 0.5
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@contextlib.contextmanager
-def _said_to_user() -> Iterator[None]:
-    """Errors of the lab as one line and an exit code; SIGTERM and SIGHUP as Ctrl-C.
-
-    So everything is taken down on the way out, however the command is ended (but by SIGKILL).
-    """
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except LocalProtocolError as error:
-        raise click.UsageError(str(error)) from error
-    except HipgwError as error:
-        raise CommandFailed(str(error)) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _network_options(command: Command) -> Command:
@@ -115,7 +92,7 @@ def up(topology: str, *, as_json: bool, **options: Any) -> None:
 
     It stays until `hipgw lab down`.
     """
-    with _said_to_user():
+    with said_to_user():
         made = _described_lab(topology, is_owned=False, **options)
         made.up()
         if as_json:
@@ -142,7 +119,7 @@ Examples:
 @json_option
 def run(topology: str, *, detach: bool, as_json: bool, **options: Any) -> None:
     """Make TOPOLOGY and start the daemon of every host; take all down on Ctrl-C."""
-    with _said_to_user():
+    with said_to_user():
         made = _described_lab(topology, is_owned=not detach, **options)
         made.up()
         is_to_stay = False
@@ -191,7 +168,7 @@ def exec_(name: str, host: str, command: tuple[str, ...]) -> None:
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise click.UsageError("give a command after --")
-    with _said_to_user():
+    with said_to_user():
         become(name, host, argv)
 
 
@@ -213,7 +190,7 @@ def down(name: str | None, *, is_all: bool) -> None:
     from hipgw.lab.network import require_root, take_down
     from hipgw.lab.state import lab_names, load_state
 
-    with _said_to_user():
+    with said_to_user():
         require_root()
         if name is not None:
             if name not in lab_names():
@@ -249,7 +226,7 @@ def list_(*, as_json: bool) -> None:
     from hipgw.lab.state import lab_names, load_state
 
     documents: list[dict[str, Any]] = []
-    with _said_to_user():
+    with said_to_user():
         require_root()
         for name in lab_names():
             try:
@@ -305,7 +282,7 @@ def demo(*, seconds: int, as_json: bool) -> None:
     """
     from hipgw.lab.demo import as_document, run_demo
 
-    with _said_to_user():
+    with said_to_user():
         started = time.monotonic()
         results = run_demo(lambda line: click.echo(line, err=as_json), throughput_s=seconds)
         if as_json:
