@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import fields
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         via=(IPv4Address("192.0.2.9"),),
         legacy=True,
         compatibility=PRESETS["cutehip"] | {Quirk.SHORT_LOCATOR},
+        subnets=(IPv4Network("192.168.7.0/24"), IPv6Network("fd00:7::/64")),
     )
 
 
