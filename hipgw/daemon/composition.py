@@ -395,6 +395,8 @@ class Daemon:
             lsi_mtu=facts.lsi_mtu_octets,
             sources=self._peer_sources(),
         )
+        if self._gateway is not None and self._gateway.mtus is not None:
+            self._gateway.mtus.on_configured(facts.mtu_octets)
         if self._is_ready and self._gateway is not None and self._gateway.subnets is not None:
             self._gateway.subnets.set_routes()
 

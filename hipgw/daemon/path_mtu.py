@@ -63,6 +63,7 @@ class PathMtus:
         self._carried_octets = carried_octets
         self._learned: dict[Address, tuple[int, float]] = {}
         self._due: Iterator[SaRecord] = iter(())
+        self._given_octets = gateway.facts.mtu_octets
         self.is_operators = False
         """Whether somebody else has set the MTU of the interface: then it stays."""
 
@@ -107,8 +108,10 @@ class PathMtus:
         if not records:
             return False
         mtu_octets = max(told.mtu_octets, LEAST_OCTETS)
-        if mtu_octets < self.mtu_to(told.peer):
-            now = self._gateway.engine.now()
+        now = self._gateway.engine.now()
+        before, until_s = self._learned.get(told.peer, (mtu_octets + 1, 0.0))
+        # The kernel may have heard the same already, so its route says nothing here.
+        if mtu_octets < before or until_s <= now:
             log.info("path carries less", extra={"path": records[0].path, "octets": mtu_octets})
             self._learned = {
                 peer: entry for peer, entry in self._learned.items() if entry[1] > now
@@ -116,6 +119,7 @@ class PathMtus:
         for record in self._outbound():
             if record.path.peer == told.peer:
                 self.apply(record)
+        self.follow()
         return True
 
     def _outbound(self) -> Iterator[SaRecord]:
@@ -143,12 +147,17 @@ class PathMtus:
             self.apply(record)
         self.follow()
 
+    def on_configured(self, mtu_octets: int) -> None:
+        """The interface was given this MTU by us."""
+        self._given_octets = mtu_octets
+
     def notice_operator(self) -> bool:
         """Whether the interface has another MTU than we gave it; then that one counts."""
         gateway = self._gateway
         current = link_mtu(gateway.config.network.interface)
-        if current is None or current == gateway.facts.mtu_octets:
+        if current is None or current == self._given_octets:
             return False
+        self._given_octets = current
         self.is_operators = True
         gateway.facts = replace(
             gateway.facts, mtu_octets=current, lsi_mtu_octets=max(current - 20, 68)
@@ -156,13 +165,17 @@ class PathMtus:
         log.info("MTU of the interface set by somebody else", extra={"octets": current})
         return True
 
+    def heed_operator(self) -> bool:
+        """Adapt routes to an MTU that somebody else has set; whether there was one."""
+        if not self.notice_operator():
+            return False
+        self._gateway.own.readdress()
+        return True
+
     def follow(self) -> None:
         """Give the interface the MTU of the longest path, unless somebody says otherwise."""
         gateway = self._gateway
-        if self.notice_operator():
-            gateway.own.readdress()
-            return
-        if self.is_operators or gateway.config.network.mtu is not None:
+        if self.heed_operator() or self.is_operators or gateway.config.network.mtu is not None:
             return
         mtu_octets, lsi_mtu_octets = self.wanted()
         if mtu_octets != gateway.facts.mtu_octets:
