@@ -87,7 +87,7 @@ def datagrams(source: LabHost, target: LabHost, family: int, sizes: list[int]) -
 
 
 @pytest.mark.parametrize(("encapsulation", "family"), [("raw", 4), ("udp", 6)])
-def test_hosts_behind_gateways_talk(encapsulation: str, family: int) -> None:
+def test_hosts_behind_gateways_talk(encapsulation: str, family: int, tmp_path: Path) -> None:
     with center(f"{encapsulation}{family}", encapsulation=encapsulation, family=family) as lab:
         web1, web2, gw1, gw2 = (lab.host(name) for name in ("web1", "web2", "gw1", "gw2"))
         ping(web1, WEB2[4])
@@ -97,6 +97,16 @@ def test_hosts_behind_gateways_talk(encapsulation: str, family: int) -> None:
             ping(gw1, WEB2[inner])
             transfer(web1, web2, inner, 5_000_000)
             datagrams(web1, web2, inner, [0, 1, 1400, 8800, 20_000])
+        with gw2.capture(
+            tmp_path / "class.pcap", filters="src host " + str(gw1.addresses[family == 6])
+        ) as captured:
+            ping(web1, WEB2[4], "-Q", "0xb8")
+            ping(web1, WEB2[6], "-Q", "0x28")
+        outer = [
+            packet[IP].tos if IP in packet else packet[IPv6].tc
+            for packet in rdpcap(str(captured.path))
+        ]
+        assert {0xB8, 0x28} <= set(outer)
         counters = {row["name"]: row["detail"] for row in gw2.ask("doctor")["checks"]}["offload"]
         found = re.search(r"coalesced_out (\d+)", counters)
         assert found is not None
