@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
+from hipgw.daemon.engine_config import carried_suites
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, link_mtu, route_to
 from hipgw.drivers.icmp import PACKETS_PER_WAKE, TooBig, parse_too_big
@@ -40,6 +41,10 @@ class MtuPort(Protocol):
 
     def set_payload_most(self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int) -> bool:
         """Bound the payload of an outbound SA."""
+        ...
+
+    def set_queue_mtus(self, hit_octets: int, lsi_octets: int) -> None:
+        """Bound what comes from netfilter queues."""
         ...
 
     def write_inner(self, packet: bytes) -> bool:
@@ -148,8 +153,12 @@ class PathMtus:
         self.follow()
 
     def on_configured(self, mtu_octets: int) -> None:
-        """The interface was given this MTU by us."""
+        """The interface was given this MTU by us; netfilter queues cut to the same."""
         self._given_octets = mtu_octets
+        facts = self._gateway.facts
+        self._data_path.set_queue_mtus(
+            max(facts.mtu_octets, LEAST_OCTETS), max(facts.lsi_mtu_octets, LEAST_OCTETS - 20)
+        )
 
     def notice_operator(self) -> bool:
         """Whether the interface has another MTU than we gave it; then that one counts."""
@@ -192,8 +201,7 @@ class PathMtus:
         for hit in gateway.resolver.known_hits()[:PEERS_LOOKED_AT]:
             addresses.update(gateway.resolver.locators_of(hit))
         longest = max(map(self.mtu_to, addresses), default=DEFAULT_MTU_OCTETS)
-        suites = gateway.config.hip.esp_suites
-        mtus = interface_mtus(longest, suites, Encapsulation)
+        mtus = interface_mtus(longest, carried_suites(gateway.config), Encapsulation)
         return min(mtus[0], self._carried_octets), min(mtus[1], self._carried_octets - 20)
 
     def problems(self) -> list[dict[str, str]]:

@@ -434,3 +434,9 @@ def test_prefixes_inside_others_are_no_trouble(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, text))
     assert [str(one) for one in config.peers[0].subnets] == ["10.1.0.0/16", "10.1.2.0/24"]
     assert changed_keys(config, Config())[1] == []
+
+
+def test_the_gateway_sample_is_a_configuration() -> None:
+    config = load_config(SAMPLE.with_name("gateway.toml"))
+    assert [str(one) for one in config.gateway.local_subnets] == ["192.168.7.0/24", "fd00:7::/64"]
+    assert [str(one) for one in config.peers[0].subnets] == ["192.168.8.0/24", "fd00:8::/64"]
