@@ -1,8 +1,8 @@
 """Which SA carries a packet, if any.
 
 Outbound: source and destination, both HITs or both LSIs, name the SA; any other destination may be
-that of a routed prefix (routed.pyx).  A pair without an SA is for the control plane, which may start
-a base exchange; anything else is dropped by name.
+that of a routed prefix (routed.pyx).  A pair without an SA is for the control plane, which may
+start a base exchange; anything else is dropped by name.
 Inbound: the SPI names the SA, whatever address it came to (RFC 7402 section 3.3.1).  Over UDP four
 zero octets mark HIP control, and one octet 0xff is a keepalive (RFC 3948 section 2).
 

@@ -13,8 +13,8 @@ Bundles are written in the order of their first packets, so no flow is reordered
 
 What does not continue its flow's bundle ends it and begins the next.  The rules are those of the
 kernel's own receive offload; CWR may stand on the first packet only, and SYN, RST and URG alone.
-Packets of a flow that differ in traffic class, and routed ones (routed.pyx) that differ in hop limit
-or flow label, are not merged either.
+Packets of a flow that differ in traffic class, and routed ones (routed.pyx) that differ in hop
+limit or flow label, are not merged either.
 
 Nothing is copied: bundles link descriptors, and are made of their octets when they are written.
 Arena, descriptors and bundles belong to the worker's batch.

@@ -13,8 +13,8 @@ cdef enum:
     NOT_ROUTED = -1
     NEVER_MERGED = 255          # next_header of a routed packet that coalescing leaves alone
 
-# The SA that carries a packet to a routed address, or NULL with the verdict set. d.next_header says
-# IP_IN_IP or IPV6_IN_IP from then on. The header was seen to be there.
+# The SA that carries a packet to a routed address, or NULL with the verdict set. d.next_header
+# says IP_IN_IP or IPV6_IN_IP from then on. The header was seen to be there.
 cdef SaOut *classify_routed(
     const uint8_t *p, PacketDesc *d, SaIndex *index, uint8_t version) noexcept nogil
 
@@ -23,8 +23,8 @@ cdef SaOut *classify_routed(
 cdef int wrap_routed(
     uint8_t *arena, PacketDesc *d, const SaOut *sa, bint clamp_mss) noexcept nogil
 
-# d: opened payload with its ESP next header, traffic_class that of the outer header. NOT_ROUTED with
-# d unchanged: for the HITs, like any other payload. 0: offset/length on the transport header,
+# d: opened payload with its ESP next header, traffic_class that of the outer header. NOT_ROUTED
+# with d unchanged: for the HITs, like any other payload. 0: offset/length on the transport header,
 # network_octets of IP header in front of it, next_header and family of the inner packet. Else a
 # Reason.
 cdef int unwrap_routed(

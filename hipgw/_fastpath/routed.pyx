@@ -1,8 +1,8 @@
 """Packets of hosts that know no HIP, whole inside BEET as next header 4 or 41.
 
 On the wire this is what an IP-in-IPv6 tunnel between the two HITs sends (RFC 2473), so the far end
-may be such a device.  Cryptokey routing: the longest prefix of the destination names the peer on the
-way out, and on the way in the source must lie in a prefix of the very peer whose SA opened.
+may be such a device.  Cryptokey routing: the longest prefix of the destination names the peer on
+the way out, and on the way in the source must lie in a prefix of the very peer whose SA opened.
 
 Out, for each packet:
   1. destination -> owner -> SA; a packet to the SA's own outer address would come back for ever;
@@ -22,7 +22,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
-from hipgw._fastpath.checksum cimport checksum_adjust, ones_sum
+from hipgw._fastpath.checksum cimport checksum_adjust
 from hipgw._fastpath.descriptor cimport DROP, PUNT
 from hipgw._fastpath.octets cimport load_be16, load_be32, load_be64, store_be16, store_be32
 from hipgw._fastpath.reasons cimport (

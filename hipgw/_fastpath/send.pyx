@@ -1,9 +1,9 @@
 """ESP packets out through the sockets.
 
-Neighbours of one SA and traffic class go in one message, a train (UDP_SEGMENT of udp(7)): all of the
-first one's length, but the last may be shorter; at most 64 packets and 65,000 octets.  Messages that leave by
-the same socket go in one sendmmsg, in their order; raw sockets know no trains.  The packets stay
-where they are: a message names its parts.
+Neighbours of one SA and traffic class go in one message, a train (UDP_SEGMENT of udp(7)): all of
+the first one's length, but the last may be shorter; at most 64 packets and 65,000 octets.
+Messages that leave by the same socket go in one sendmmsg, in their order; raw sockets know no
+trains.  The packets stay where they are: a message names its parts.
 
 A train that the kernel refuses (a segment beyond the path's MTU, a device without checksums) goes
 again as single datagrams, and so does everything of that SA for a while; then trains are tried
@@ -170,7 +170,8 @@ cdef Py_ssize_t make_messages(
         bag.parts[parts].iov_base = arena + desc[i].offset
         bag.parts[parts].iov_len = length
         bag.packet[parts] = <uint16_t>i
-        if (out == before and traffic_class == class_before and length <= longest and whole + length <= TRAIN_OCTETS
+        if (out == before and traffic_class == class_before
+                and length <= longest and whole + length <= TRAIN_OCTETS
                 and bag.messages[messages - 1].msg_hdr.msg_iovlen < TRAIN_PACKETS):
             bag.messages[messages - 1].msg_hdr.msg_iovlen += 1
             whole += length
