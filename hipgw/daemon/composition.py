@@ -215,7 +215,8 @@ class Daemon:
         # The new user need not be able to read where Python keeps its modules.
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
-        import hipgw.netlink.packet_filter  # noqa: F401, PLC0415
+        import hipgw.netlink.packet_filter  # noqa: PLC0415
+        import hipgw.netlink.prefix_routes  # noqa: F401, PLC0415
 
         uid, gid = privileges.user_ids(name)
         state = self._config.state.directory
