@@ -18,6 +18,7 @@ from hipgw._fastpath.keyed_hash cimport HashKey, hash_words
 from hipgw._fastpath.quiet cimport Marks, RetiredList
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.hash_table cimport TOMBSTONE, Table
+from hipgw._fastpath.subnets cimport Subnets
 
 cdef struct SaIndex:
     HashKey key
@@ -25,6 +26,7 @@ cdef struct SaIndex:
     Table *out_by_pair          # SaOut, local HIT and peer HIT: the current one of the pair
     Table *out_by_lsi           # SaOut, local LSI and peer LSI
     Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
+    Subnets *subnets            # routed prefixes, or NULL
     Marks marks                 # of the two workers
 
 

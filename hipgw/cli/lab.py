@@ -18,7 +18,7 @@ from hipgw.errors import HipgwError, LocalProtocolError
 if TYPE_CHECKING:
     from hipgw.lab.network import Lab
 
-TOPOLOGY_NAMES: Final = ("pair", "multihomed")
+TOPOLOGY_NAMES: Final = ("pair", "multihomed", "datacenter")
 WATCH_S: Final = 0.5
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,10 +48,8 @@ def _network_options(command: Command) -> Command:
         click.option(
             "--mtu",
             type=click.IntRange(1280, 65535),
-            default=1500,
-            show_default=True,
             metavar="OCTETS",
-            help="MTU of the wire.",
+            help="MTU of the wires.  [default: 1500; 9000 in a datacenter]",
         ),
         click.option("--name", metavar="NAME", help="Name of the lab.  [default: the topology's]"),
         click.argument("topology", type=click.Choice(TOPOLOGY_NAMES)),
@@ -82,6 +80,7 @@ def lab() -> None:
 Examples:
   hipgw lab up pair
   hipgw lab up pair --mtu 9000 --name jumbo --encapsulation udp
+  hipgw lab run datacenter --detach && hipgw lab exec datacenter web1 -- ping 192.168.8.2
 {EXIT_CODES}
 """
 )
@@ -296,7 +295,7 @@ def _described_lab(
     *,
     is_owned: bool,
     name: str | None,
-    mtu: int,
+    mtu: int | None,
     encapsulation: Any,
     underlay: Any,
     family: str | None,
@@ -309,8 +308,9 @@ def _described_lab(
         raise LocalProtocolError("--family 6 needs IPv6 on the wire: --underlay v6 or both")
     if underlay == "v6" and family == "4":
         raise LocalProtocolError("--family 4 needs IPv4 on the wire: --underlay v4 or both")
+    sizes = {} if mtu is None else {"mtu_octets": mtu}
     return Lab(
-        TOPOLOGIES[topology](mtu_octets=mtu, underlay=underlay),
+        TOPOLOGIES[topology](underlay=underlay, **sizes),
         name=name or topology,
         encapsulation=encapsulation,
         family=6 if (family or default_family) == "6" else 4,
