@@ -35,6 +35,9 @@ SEPARATE_NAMES: Final[Mapping[EspSuite, tuple[str, str]]] = {
     EspSuite.V1_TRIPLE_DES_CBC_HMAC_MD5: (_TRIPLE_DES_CBC, "hmac(md5)"),
     EspSuite.V1_NULL_HMAC_SHA1: (_NULL, "hmac(sha1)"),
     EspSuite.V1_NULL_HMAC_MD5: (_NULL, "hmac(md5)"),
+    EspSuite.FULL_NULL_HMAC_SHA256: (_NULL, "hmac(sha256)"),
+    EspSuite.FULL_AES_128_CBC_HMAC_SHA256: (_AES_CBC, "hmac(sha256)"),
+    EspSuite.FULL_AES_256_CBC_HMAC_SHA256: (_AES_CBC, "hmac(sha256)"),
 }
 """Cipher and MAC."""
 DIFFERENT: Final[Mapping[EspSuite, str]] = {
