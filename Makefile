@@ -13,7 +13,6 @@ ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
 DEBIAN += libipsec-mb1
 endif
 DEBIAN_BENCH := wireguard-go wireguard-tools ethtool
-DEBIAN_BENCH := wireguard-go wireguard-tools
 # A guest whose kernel has ESP and BEET: a program (UML), and a machine emulated in software (QEMU).
 DEBIAN_KERNEL := user-mode-linux kmod
 DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
