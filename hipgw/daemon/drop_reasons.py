@@ -19,6 +19,8 @@ DAEMON_REASONS: Final = {
     "punt_malformed": "packet handed up by the data path that is no IP packet",
     "punt_unknown": "packet handed up by the data path for a reason unknown here",
     "inject_full": "packet that waited, and then found no room towards the data path",
+    "kernel_not_sent": "packet that waited, and that the kernel then refused to send",
+    "kernel_copies": "copy of an ESP packet that the kernel has decrypted",
     "sa_refused": "security association that the data plane refused to carry",
     "control_not_sent": "HIP packet that the kernel refused to send",
     "control_unreadable": "HIP packet that came in cut off or without its destination address",

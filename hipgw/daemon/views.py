@@ -17,6 +17,7 @@ from hipgw.daemon.certificate_views import certificate_view, own_certificates_vi
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
+from hipgw.daemon.kernel_side import kernel_check
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.dataplane.ciphers import CipherChoice
@@ -297,6 +298,8 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
         "age_s": round(max(now - record.installed_s, 0.0), 3),
         "last_used_s": None if last_used_s is None else round(max(now - last_used_s, 0.0), 3),
         "current": gateway.sas.is_current(record),
+        "carrier": str(gateway.sas.carrier_of(record)),
+        "carrier_reason": gateway.sas.reason_for_user(record),
     }
 
 
@@ -391,6 +394,7 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))
+    checks.append(kernel_check(gateway.kernel))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks
