@@ -186,6 +186,7 @@ class Traffic:
         self._ready: dict[Pair, None] = {}
         self._port_families: dict[tuple[int, int], float] = {}
         self._queued_at: dict[Pair, float] = {}
+        self._to_user_space: set[Pair] = set()
         self._failures = 0
         self._limited = RateLimitedLog(log)
         self.counters: Counter[str] = Counter()
@@ -263,21 +264,33 @@ class Traffic:
 
     def _bring_to_user_space(self, packet: bytes, local: Hit, peer: Hit) -> None:
         """A packet to an LSI: a state of the kernel serves the HITs alone, so new keys go to us."""
-        split = self._sas.split
-        if split is not None and self._wait(packet, (local, peer)):
+        split, pair = self._sas.split, (local, peer)
+        self._wait(packet, pair)
+        if split is not None and pair not in self._to_user_space:
+            self._to_user_space.add(pair)
             split.wish(local, peer, Carrier.USER, LSI_REASON)
+            self._rekey(pair)
 
-            def rekey(now: float) -> None:
-                self._engine.endpoint.rekey_association(peer, now, local=local)
+    def _rekey(self, pair: Pair) -> None:
+        local, peer = pair
 
-            self._engine.step(rekey)
+        def rekey(now: float) -> None:
+            self._engine.endpoint.rekey_association(peer, now, local=local)
 
-    def _wait(self, packet: bytes, pair: Pair) -> bool:
-        """Keep a packet until the pair's next outbound SA; whether it is the first."""
-        is_first = pair not in self._queued_at
+        self._engine.step(rekey)
+
+    def _rekey_again(self) -> None:
+        """Pairs whose rekey could not begin, because another one was not done."""
+        for pair in tuple(self._to_user_space):
+            if self._sas.outbound_of(*pair) is None or self._sas.way_out(*pair) is WayOut.USER:
+                self._to_user_space.discard(pair)
+            else:
+                self._rekey(pair)
+
+    def _wait(self, packet: bytes, pair: Pair) -> None:
+        """Keep a packet until the pair's next outbound SA."""
         if self._queue.put(pair, packet):
             self._queued_at.setdefault(pair, self._engine.now())
-        return is_first
 
     def _hit_behind(self, identifier: Hit | Lsi) -> Hit | None:
         if isinstance(identifier, Hit):
@@ -435,6 +448,7 @@ class Traffic:
             if now - set_at >= PORT_FAMILY_S:
                 del self._port_families[protocol, port]
                 self._data_path.set_port_family(protocol, port, 0)
+        self._rekey_again()
         for pair, queued_at in list(self._queued_at.items()):
             if now - queued_at >= QUEUE_S:
                 self.on_failed(*pair)
