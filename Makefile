@@ -56,10 +56,9 @@ asan: $(STAMPS)/asan
 fuzz: setup
 	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
 
+BENCHES := run puzzle senders handover bex flood nfqueue associations
 bench: setup $(STAMPS)/debian-bench
-	@$(BIN)/python -m bench.run && $(BIN)/python -m bench.puzzle && $(BIN)/python -m bench.handover \
-		&& $(BIN)/python -m bench.bex && $(BIN)/python -m bench.flood \
-		&& $(BIN)/python -m bench.nfqueue
+	@set -e; for one in $(BENCHES); do $(BIN)/python -m bench.$$one; done
 
 dist: setup
 	@$(BIN)/python -m build --outdir dist .

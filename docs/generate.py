@@ -1,6 +1,6 @@
 """Writes the pages that are drawn from tables in the code: `make docs`.
 
-docs/drops.md   every named drop counter, from the two reason tables
+docs/drops.md   every named drop counter, from the three reason tables
 docs/states.md  the state machine, from the transition table
 docs/conformance.md  RFC clause, module, test, from docs/conformance.toml
 docs/interop.md the tables of compatibility switches in it, from their table in the code
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hipgw._fastpath.reasons import REASONS
+from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.proto.states import TRANSITIONS, State
 from hipgw.values.quirks import PRESETS, QUIRKS, Quirk, in_order
 from hipgw.values.reasons import CONTROL_REASONS
@@ -23,13 +24,17 @@ NOTE: Final = "<!-- Written by `make docs`; do not edit. -->\n"
 
 
 def drops_page() -> str:
-    """Reason, meaning; control plane and data path."""
+    """Reason, meaning; control plane, data path, and the daemon between them."""
     parts = [NOTE, "# Drop counters\n"]
     parts.append(
         "A packet that is not forwarded adds one to exactly one of these. `hipgw drops` shows\n"
         "those that are not zero.\n"
     )
-    for title, table in (("Control packets", CONTROL_REASONS), ("Data path", REASONS)):
+    for title, table in (
+        ("Control packets", CONTROL_REASONS),
+        ("Data path", REASONS),
+        ("Daemon", DAEMON_REASONS),
+    ):
         parts.append(f"## {title}\n\n| reason | meaning |\n|---|---|")
         parts += [f"| `{name}` | {meaning} |" for name, meaning in table.items()]
         parts.append("")

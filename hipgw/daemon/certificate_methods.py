@@ -57,7 +57,7 @@ class CertificateMethods:
         except ValueError as error:
             raise RefusedError("bad_params", str(error), "give a HIT") from error
         for identity in self._gateway.facts.public_identities:
-            if identity.hit == hit:
+            if hit in {identity.hit, identity.hit_v1}:
                 return identity
         proven = self._gateway.engine.endpoint.host_identity(hit)
         if proven is None:

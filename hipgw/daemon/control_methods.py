@@ -39,6 +39,7 @@ from hipgw.daemon.certificate_methods import CertificateMethods
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.health_views import doctor_view
 from hipgw.daemon.identity_methods import IdentityMethods
 from hipgw.daemon.legacy import VERSIONS
 from hipgw.daemon.reloading import Reloader
@@ -144,7 +145,7 @@ class ControlMethods:
 
     async def _doctor(self, params: Params) -> dict[str, Any]:
         take_params(params)
-        return {"checks": views.doctor_view(self._gateway)}
+        return {"checks": doctor_view(self._gateway)}
 
     # --- associations ---
 
@@ -161,7 +162,7 @@ class ControlMethods:
         gateway = self._gateway
         source = await self._identities.source(given)
         started_s = self._now()
-        known = self._view_of(peer, None if source is None else source.hit)
+        known = self._view_of(peer, None if source is None else source.hit_for(peer))
         if known is None or known["state"] not in KEYED_STATES:
             local = (source or gateway.own.for_peer(peer)).hit_for(peer)
             known = self._view_of(peer, local)

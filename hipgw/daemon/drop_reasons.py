@@ -23,6 +23,7 @@ DAEMON_REASONS: Final = {
     "kernel_copies": "copy of an ESP packet that the kernel has decrypted",
     "sa_refused": "security association that the data plane refused to carry",
     "control_not_sent": "HIP packet that the kernel refused to send",
+    "icmp_not_sent": "ICMP error about a bad HIP packet that the kernel refused to send",
     "control_unreadable": "HIP packet that came in cut off or without its destination address",
 }
 """Reason -> one-line meaning."""

@@ -23,8 +23,6 @@ DI_FQDN = 1
 DI_NAI = 2
 ASSOCIATION_OCTETS = 8192
 """Memory of one association in this process, all included: a bound, see docs/bench.md."""
-DI_OCTETS_LIMIT = 4095
-"""The DI-Length field has 12 bits (RFC 7401 section 5.2.9)."""
 
 
 def endpoint_config(

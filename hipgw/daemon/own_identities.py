@@ -14,11 +14,12 @@ from dataclasses import replace
 from typing import Final
 
 from hipgw.crypto import PrivateHostIdentity
+from hipgw.daemon.certificate_config import load_certificates
 from hipgw.daemon.config import Config, HostIdentityOptions
 from hipgw.daemon.engine_config import traits_for
 from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.keys import NamedIdentity, create_identity, load_identities, load_identity
-from hipgw.errors import HostError, LocalProtocolError
+from hipgw.errors import ConfigError, HostError, LocalProtocolError
 from hipgw.proto import Event, IdentityGone
 from hipgw.values import Hit, Lsi
 
@@ -85,8 +86,11 @@ class OwnIdentities:
         """The identity of a name, HIT or LSI; of one name, not the retired one."""
         facts = self._gateway.facts
         for entry, lsi in zip(facts.identities, facts.own_lsis, strict=True):
-            is_alias = text in {str(lsi), str(entry.hit)} or _is_hit(text, entry.hit)
-            if is_alias or (text == entry.name and not entry.is_retired):
+            if (
+                text == str(lsi)
+                or _is_hit(text, entry.hits)
+                or (text == entry.name and not entry.is_retired)
+            ):
                 return entry
         return None
 
@@ -198,6 +202,20 @@ class OwnIdentities:
         )
         log.info("host identity added", extra={"key": entry.name, "hit": entry.hit})
         self.readdress()
+        self._look_for_certificate()
+
+    def _look_for_certificate(self) -> None:
+        """A certificate that was of no identity of this host may be of the new one."""
+        gateway = self._gateway
+        if not gateway.certificates.unused:
+            return
+        config, ours = gateway.config, gateway.facts.public_identities
+        try:
+            loaded = load_certificates(config.certificates, config.certificate_requirements(), ours)
+        except ConfigError as error:
+            log.warning("certificates not read again", extra={"reason": error})
+        else:
+            gateway.take_certificates(loaded)
 
     def retire(self, entry: NamedIdentity, *, with_associations: bool = False) -> None:
         """Use an identity no more.
@@ -216,7 +234,7 @@ class OwnIdentities:
                 " another one"
             )
         views = gateway.engine.endpoint.associations()
-        peers = [view.peer for view in views if view.local == entry.hit]
+        pairs = [(view.local, view.peer) for view in views if view.local in entry.hits]
         facts = gateway.facts
         retired = tuple(
             replace(one, is_retired=True) if one.hit == entry.hit else one
@@ -226,8 +244,8 @@ class OwnIdentities:
         if entry.hit in self._gateway.facts.hits:  # it has associations
             self._set(replace(facts, identities=retired))
         if with_associations:
-            for peer in peers:
-                gateway.close_one(entry.hit, peer)
+            for local, peer in pairs:
+                gateway.close_one(local, peer)
         self.readdress()
 
     async def rotate(self, entry: NamedIdentity) -> NamedIdentity:
@@ -317,8 +335,8 @@ class OwnIdentities:
         ]
 
 
-def _is_hit(text: str, hit: Hit) -> bool:
+def _is_hit(text: str, hits: Sequence[Hit]) -> bool:
     try:
-        return Hit.parse(text) == hit
+        return Hit.parse(text) in hits
     except ValueError:
         return False

@@ -75,7 +75,9 @@ class SettingsMethods:
             "k": self._gateway.engine.endpoint.puzzle_k,
             "mode": hip.puzzle,
             "least": hip.puzzle_k,
-            "ceiling": hip.puzzle_k_ceiling if hip.puzzle == "auto" else hip.puzzle_k,
+            "ceiling": max(hip.puzzle_k, hip.puzzle_k_ceiling)
+            if hip.puzzle == "auto"
+            else hip.puzzle_k,
         }
 
     async def _new_puzzle(self, params: Params) -> dict[str, Any]:

@@ -68,10 +68,6 @@ class LsiTable:
         """The HIT behind an LSI, or None."""
         return self._hit_of.get(lsi)
 
-    def kind_of(self, hit: Hit) -> LsiKind | None:
-        """Who chose the LSI of this HIT."""
-        return self._kind.get(hit, LsiKind.AUTOMATIC) if hit in self._lsi_of else None
-
     def automatic(self) -> dict[Hit, Lsi]:
         """Entries to keep over a restart, longest unused first."""
         return {h: x for h, x in self._lsi_of.items() if h not in self._kind}

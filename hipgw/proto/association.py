@@ -338,7 +338,8 @@ class Association:
         self.retransmissions = 0
         self.last_heard_s = now
 
-    def _is_legacy(self) -> bool:
+    @property
+    def is_legacy(self) -> bool:
         """Whether anything of old is in use that the configuration had to allow."""
         keying, identity = self.keying, self.peer_identity
         return (
@@ -356,7 +357,7 @@ class Association:
             local=self.local.hit,
             peer=self.peer,
             version=self.dialect.VERSION,
-            is_legacy=self._is_legacy(),
+            is_legacy=self.is_legacy,
             state=self._state,
             role=self.role,
             path=self.path,

@@ -12,16 +12,16 @@ from hipgw.proto.credentials import JUDGEMENTS_BURST, JUDGEMENTS_RATE, Credentia
 from hipgw.proto.limits import TokenBucket
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.values import Hit
-from hipgw.wire import Cert, PacketType, Parameter, parse_packet
+from hipgw.wire import Cert, PacketType, Parameter
 
 
 def offer_for(core: Core, kind: PacketType, local: Hit) -> Offer:
-    """What a packet of a type carries by configuration."""
-    policy = core.certificates
-    if kind not in policy.send_in:
+    """What a packet of a type carries by configuration; chains are of keys, in both versions."""
+    policy, identity = core.certificates, core.identities.get(local)
+    if kind not in policy.send_in or identity is None:
         return NO_OFFER
     spans = kind in {PacketType.I2, PacketType.R2} and PacketType.UPDATE in policy.send_in
-    return Offer(policy.group_of(local), may_span=spans)
+    return Offer(policy.group_of(identity.key.hit), may_span=spans)
 
 
 def certificates_beside(
@@ -46,7 +46,7 @@ def note_sent(core: Core, association: Association, octets: bytes, now: float) -
     offer = offer_for(core, kind, association.local.hit)
     if not offer.certificates:
         return
-    sent = len(parse_packet(octets).all(Cert))
+    sent = len(association.dialect.parse(octets).all(Cert))
     core.note("certificates_sent" if sent else "certificates_no_room")
     if sent < len(offer.certificates) and offer.may_span:
         credentials_of(core, association, now).left_to_send = offer.certificates[sent:]

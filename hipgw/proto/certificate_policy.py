@@ -38,7 +38,7 @@ class CertificatePolicy:
     """Own chains, trusted authorities, and whom certificates are required of.
 
     Attributes:
-        chains: by our HIT, the host's own certificate first.
+        chains: by our HIT of HIPv2, the host's own certificate first.
         send_in: packets that carry them.
         trust: whom we believe; None: what peers show is not verified.
         requires: whether a peer needs a certificate that holds.

@@ -37,7 +37,6 @@ from hipgw.values import (
     HiAlgorithm,
     HipTransform,
     Hit,
-    HitSuite,
     NotifyType,
 )
 from hipgw.wire import (
@@ -60,8 +59,6 @@ from hipgw.wire import (
 )
 from hipgw.wire.parameters.hipv1 import DH_VALUES_MAX, HipMac2V1
 
-SHA1_SUITE: Final = HitSuite.ECDSA_LOW_SHA1
-"""The HIT suite of HIPv2 whose RHASH is SHA-1."""
 _NUMBER_OF: Final = {suite: number for number, suite in ESP_SUITE_OF_V1.items()}
 
 

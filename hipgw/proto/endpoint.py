@@ -11,18 +11,18 @@ from hipgw.proto.association import Association
 from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView
 from hipgw.proto.authentic import Authenticator
+from hipgw.proto.calling import Caller
 from hipgw.proto.certificate_gate import CertificateGate
 from hipgw.proto.certificate_policy import CertificatePolicy
 from hipgw.proto.closing import Closer
 from hipgw.proto.concluder import Concluder
 from hipgw.proto.config import EndpointConfig
-from hipgw.proto.core import NO_TRAITS, Core, TimerKind
-from hipgw.proto.dialect import Dialect
+from hipgw.proto.core import NO_TRAITS, Core
+from hipgw.proto.deadlines import Deadlines
 from hipgw.proto.effects import Effect, JobId
-from hipgw.proto.events import Event, Failed, Role
+from hipgw.proto.events import Event
 from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.initiator import Initiator
-from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.opportunistic import Opportunist
@@ -30,7 +30,6 @@ from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.r1_pool import R1Pool
 from hipgw.proto.reception import Reception
 from hipgw.proto.reconfiguring import Reconfigurer
-from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder import Responder
 from hipgw.proto.shotgun import Shotgun
 from hipgw.proto.state_loss import StateLoss
@@ -79,27 +78,38 @@ class Endpoint:
         replier = IcmpReplier(core, now)
         self._load: Final = responder.load
         self.table: Final = AssociationTable(core)
-        self._initiator: Final = Initiator(core, self._notifier, shotgun)
-        self._opportunist: Final = Opportunist(core, self._initiator)
-        self._closer: Final = Closer(core, authenticator)
+        initiator = Initiator(core, self._notifier, shotgun)
+        self._opportunist: Final = Opportunist(core, initiator)
+        closer = Closer(core, authenticator)
         self._state_loss: Final = StateLoss(core)
         self._upkeep: Final = Upkeep(
             core,
             shotgun,
             authenticator=authenticator,
             notifier=self._notifier,
-            closer=self._closer,
+            closer=closer,
         )
         self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
-        self._gate: Final = CertificateGate(core, self._notifier, self._closer, self._upkeep.sender)
+        self._gate: Final = CertificateGate(core, self._notifier, closer, self._upkeep.sender)
         self._join_gate(responder)
+        self._caller: Final = Caller(core, initiator, closer)
+        self._deadlines: Final = Deadlines(
+            core,
+            self._pool,
+            self._load,
+            initiator=initiator,
+            opportunist=self._opportunist,
+            closer=closer,
+            gate=self._gate,
+            upkeep=self._upkeep,
+        )
         self._reconfigurer: Final = Reconfigurer(
             core,
             self._pool,
-            initiator=self._initiator,
+            initiator=initiator,
             responder=responder,
             replier=replier,
-            closer=self._closer,
+            closer=closer,
             upkeep=self._upkeep,
         )
         self._reception: Final = Reception(
@@ -114,8 +124,8 @@ class Endpoint:
                 PacketType.R2: Concluder(core, self._gate).on_r2,
                 PacketType.UPDATE: self._upkeep.updater.on_update,
                 PacketType.NOTIFY: self._notifier.on_notify,
-                PacketType.CLOSE: self._closer.on_close,
-                PacketType.CLOSE_ACK: self._closer.on_close_ack,
+                PacketType.CLOSE: closer.on_close,
+                PacketType.CLOSE_ACK: closer.on_close_ack,
             },
         )
 
@@ -162,31 +172,7 @@ class Endpoint:
         Raises:
             LocalProtocolError: `peer` or `local` cannot be meant, or a new exchange has no path.
         """
-        core = self._core
-        self._check_pair(peer, local)
-        identity, association = core.pair(peer, local)
-        if association is not None:
-            association.last_heard_s = now
-            core.unwanted.discard(association)
-            if not association.allows(Trigger.DATA_TO_SEND) or (
-                association.state is State.CLOSED and association.initiation is not None
-            ):
-                return
-        elif core.is_retired(identity.hit):
-            raise LocalProtocolError(f"{identity.hit} is on its way out: choose another identity")
-        ways = (*paths, *via)
-        if not ways:
-            raise LocalProtocolError(f"no path to {peer}: give at least one address")
-        try:
-            dialect = self._dialect_for(peer, identity, association)
-        except RefusedError as refusal:
-            core.events.append(Failed(identity.hit, peer, refusal.refused.reason))
-            return
-        if association is None:
-            association = Association(identity, peer, dialect, ways[0], Role.INITIATOR, now, now)
-            core.add(association)
-        association.dialect = dialect  # the configuration may have changed since
-        self._initiator.begin(association, paths, now, via=via)
+        self._caller.want(peer, paths, now, local=local, via=via)
 
     def close_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> None:
         """End the association with `peer`, if there is one.
@@ -197,21 +183,7 @@ class Endpoint:
         Raises:
             LocalProtocolError: `local` is not ours.
         """
-        self._check_pair(peer, local)
-        _, association = self._core.pair(peer, local)
-        if association is None:
-            return
-        if association.state is State.I2_SENT:
-            self._core.unwanted.add(association)
-        if not association.allows(Trigger.CLOSE_REQUESTED):
-            return
-        if association.state in {State.R2_SENT, State.ESTABLISHED}:
-            self._closer.close(association, Trigger.CLOSE_REQUESTED, "operator", now)
-        elif association.state is State.E_FAILED:
-            self._core.failures.forget(association.peer)
-            self._core.end(association, Trigger.CLOSE_REQUESTED, now)
-        else:
-            self._core.fail(association, Trigger.CLOSE_REQUESTED, "operator", now)
+        self._caller.close(peer, now, local=local)
 
     # --- entry points: opportunistic mode, identities ---
 
@@ -372,8 +344,11 @@ class Endpoint:
     # --- entry points: what the host and its operator say ---
 
     def legacy_changed(self, now: float) -> None:
-        """Other peers are `legacy` than before: R1s may be needed in another HIP version."""
-        self._pool.renew(now)
+        """Other peers are `legacy` than before: R1s may be needed in another HIP version.
+
+        Associations that use what their peers may not use any more are closed.
+        """
+        self._reconfigurer.legacy_changed(now)
 
     def local_addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
         """These are the addresses of this host that HIP may use, all of them, settled.
@@ -413,7 +388,7 @@ class Endpoint:
         Raises:
             LocalProtocolError: `local` is not ours.
         """
-        self._check_pair(peer, local)
+        self._caller.check_pair(peer, local)
         _, association = self._core.pair(peer, local)
         return association is not None and self._upkeep.rekeyer.start(association, "operator", now)
 
@@ -451,23 +426,7 @@ class Endpoint:
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due; harmless when nothing is."""
-        while (key := self._core.timers.take_due(now)) is not None:
-            association, kind = key
-            if kind is TimerKind.ANNOUNCE:
-                self._upkeep.herald.on_timer(now)
-            elif association is None:
-                renew = self._pool.renew if kind is TimerKind.R1 else self._load.on_timer
-                renew(now)
-            elif kind is TimerKind.RETRY:
-                self._on_retry(association, now)
-            elif kind is TimerKind.LIFE:
-                self._on_life(association, now)
-            elif kind is TimerKind.R1_WAIT:
-                self._initiator.on_r1_wait_over(association, now)
-            elif kind is TimerKind.CERTIFICATES:
-                self._gate.on_timer(association, now)
-            else:
-                self._upkeep.on_timer(association, kind, now)
+        self._deadlines.meet(now)
 
     def job_done(self, job: JobId, result: object, now: float) -> None:
         """Take what a job returned; a job of an unknown number is ignored."""
@@ -475,10 +434,7 @@ class Endpoint:
         if then is None:
             return
         then(result, now)
-        for association in tuple(self._core.unwanted):
-            if association.state in {State.R2_SENT, State.ESTABLISHED}:
-                self._core.unwanted.discard(association)
-                self._closer.close(association, Trigger.CLOSE_REQUESTED, "operator", now)
+        self._caller.close_unwanted(now)
 
     # --- outlets ---
 
@@ -527,61 +483,3 @@ class Endpoint:
     def identities(self) -> tuple[Hit, ...]:
         """HITs of our identities, the default one first; with those on their way out."""
         return tuple(self._core.identities)
-
-    # --- deadlines ---
-
-    def _on_retry(self, association: Association, now: float) -> None:
-        if association.peer.is_null:
-            self._opportunist.on_retry(association, now)
-        elif association.state is State.CLOSING:
-            self._closer.on_retry(association, now)
-        else:
-            self._initiator.on_retry(association, now)
-
-    def _on_life(self, association: Association, now: float) -> None:
-        """The time of the present state is over (Tables 5, 6, 8, 9)."""
-        core = self._core
-        if association.state is State.R2_SENT:
-            core.establish(association, Trigger.EXCHANGE_COMPLETE, now)
-        elif association.state is State.ESTABLISHED:
-            used_s = max(association.last_heard_s, association.esp.last_sent_s or 0.0)
-            idle_at = used_s + core.config.ual_s
-            if idle_at > now:
-                core.timers.set((association, TimerKind.LIFE), idle_at)
-            else:
-                self._closer.close(association, Trigger.IDLE, "idle", now)
-        elif association.state is State.E_FAILED or association.initiation is None:
-            core.end(association, Trigger.HOLD_OVER, now)
-        else:  # CLOSED, while an I1 of ours is under way: that decides
-            core.arm(association, TimerKind.LIFE, now, core.config.failed_hold_s)
-
-    # --- what a caller may ask ---
-
-    def _check_pair(self, peer: Hit, local: Hit | None) -> None:
-        identities = self._core.identities
-        if local is not None and local not in identities:
-            raise LocalProtocolError(f"{local} is not a HIT of this host")
-        if peer in identities:
-            raise LocalProtocolError(f"{peer} is this host: no association with oneself")
-        if not peer.version:
-            raise LocalProtocolError(f"{peer} is not a HIT (2001:20::/28, HIPv1: 2001:10::/28)")
-        if local is not None and local.version != peer.version:
-            raise LocalProtocolError(f"{local} and {peer} are HITs of different HIP versions")
-
-    def _dialect_for(
-        self, peer: Hit, local: LocalIdentity, association: Association | None
-    ) -> Dialect:
-        """How to call a peer; RefusedError when that is of no use, or not allowed."""
-        core = self._core
-        dialect = core.dialects.of(peer.version, peer)
-        if not dialect.can_verify(peer):
-            raise RefusedError("hit_suite")
-        if not dialect.may_use(local):
-            raise RefusedError("no_identity")
-        if not core.config.permits(peer):
-            raise RefusedError("policy")
-        if not dialect.dh_groups(core.config):
-            raise RefusedError("dh_group")
-        if association is None and not core.has_room():
-            raise RefusedError("busy")
-        return dialect

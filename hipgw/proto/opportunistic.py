@@ -18,15 +18,14 @@ from hipgw.crypto import HostIdentity
 from hipgw.errors import LocalProtocolError
 from hipgw.proto.association import Association
 from hipgw.proto.core import Core
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import PeerFound, PeerNotFound, Role
 from hipgw.proto.initiator import Initiator, ReceivedR1
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.refusals import Refused, RefusedError
 from hipgw.proto.states import State, Trigger
-from hipgw.values import NULL_HIT, Address, Hit, HitSuite, Path
+from hipgw.values import NULL_HIT, Address, Hit, Path
 from hipgw.wire import CONTROL_ANONYMOUS, HipPacket, PacketType
-
-_SUITES: Final = frozenset(int(suite) for suite in HitSuite)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +53,18 @@ class Opportunist:
     def __len__(self) -> int:
         return len(self._attempts)
 
+    def _dialect_for(self, identity: LocalIdentity) -> Dialect:
+        """How to speak to somebody unknown; LocalProtocolError when `identity` may not."""
+        try:
+            dialect = self._core.dialects.of(identity.version, NULL_HIT)
+        except RefusedError as refusal:
+            raise LocalProtocolError(
+                f"{identity.hit} is of HIPv1, which unknown hosts may not speak here"
+            ) from refusal
+        if not dialect.may_use(identity):
+            raise LocalProtocolError(f"{identity.hit} has a weak key: not for unknown hosts")
+        return dialect
+
     def seek(
         self,
         identity: LocalIdentity,
@@ -70,7 +81,8 @@ class Opportunist:
             now: monotonic seconds.
 
         Raises:
-            LocalProtocolError: no path, or paths to several addresses.
+            LocalProtocolError: no path, paths to several addresses, or an identity of old that
+                only peers may see that are allowed it.
         """
         core = self._core
         if len({path.peer for path in paths}) != 1:
@@ -81,7 +93,7 @@ class Opportunist:
         if len(self._attempts) >= core.config.opportunistic_most or not core.has_room():
             core.events.append(PeerNotFound(identity.hit, NULL_HIT, paths[0], "busy"))
             return
-        dialect = core.dialects.of(identity.version, NULL_HIT)
+        dialect = self._dialect_for(identity)
         association = Association(identity, NULL_HIT, dialect, paths[0], Role.INITIATOR, now, now)
         self._attempts[key] = Attempt(association, tuple(paths), expected)
         self._initiator.begin(association, paths, now)
@@ -116,13 +128,13 @@ class Opportunist:
             self._initiator.on_r1(packet, path, now)
             return
         initiation = attempt.association.initiation
-        if packet.sender.suite not in _SUITES:
+        dialect = self._core.dialects.of(packet.version, packet.sender)
+        if not dialect.can_verify(packet.sender):
             raise RefusedError("hit_suite")
         if initiation is None or attempt.verified >= self._core.config.opportunistic_r1_most:
             raise RefusedError("busy")
         initiation.unanswered.discard(path)
         r1 = ReceivedR1(attempt.association, initiation, packet, path, now)
-        dialect = self._core.dialects.of(packet.version, packet.sender)
         self._initiator.examine(r1, dialect, partial(self._on_verified, attempt, r1))
         attempt.verified += 1
 

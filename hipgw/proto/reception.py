@@ -7,12 +7,13 @@ from typing import Final
 
 from hipgw.errors import WireError
 from hipgw.proto.core import Core
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.refusals import RefusedError
 from hipgw.proto.responder import Responder
 from hipgw.proto.states import State
-from hipgw.values import Encapsulation, NotifyType, Path
+from hipgw.values import Encapsulation, Hit, NotifyType, Path
 from hipgw.wire import (
     HipPacket,
     Notification,
@@ -67,7 +68,7 @@ class Reception:
         """Checks that every packet must pass, in order (digest of RFC 7401 sections 5.1, 6)."""
         core = self._core
         kind, version, sender, receiver = peek_header(payload)
-        dialect = core.dialects.of(version, sender)
+        dialect = self._dialect_for(kind, version, (receiver, sender))
         if path.encapsulation is Encapsulation.RAW and not checksum_is_right(
             payload, path.peer, path.local
         ):
@@ -81,15 +82,27 @@ class Reception:
             raise RefusedError("hit_version" if sender.version else "hit_suite")
         if local is not None and local.version != version:
             raise RefusedError("hit_version")  # HIPL 1.0.8 mixes both versions
-        if kind not in _OF_NEW_EXCHANGE:  # an association keeps the dialect it was made with
-            association = core.find(receiver, sender)
-            dialect = dialect if association is None else association.dialect
         packet = dialect.parse(payload)
         core.note(f"{packet.packet_type.name.lower()}_received")
         handler = self._handlers.get(packet.packet_type)
         if handler is None:
             raise RefusedError("hip_type")
         handler(packet, path, now)
+
+    def _dialect_for(self, kind: int, version: int, pair: tuple[Hit, Hit]) -> Dialect:
+        """How to read a packet of that type, between our HIT and the sender's.
+
+        An association keeps the dialect it was made with, and needs no permission for its end.
+
+        Raises:
+            RefusedError: the sender may not speak so.
+        """
+        core = self._core
+        association = None if kind in _OF_NEW_EXCHANGE else core.find(*pair)
+        if association is not None and association.state is State.CLOSING:
+            return association.dialect
+        allowed = core.dialects.of(version, pair[1])
+        return allowed if association is None else association.dialect
 
     def _tell_critical(self, payload: bytes, number: int, path: Path, now: float) -> None:
         """NOTIFY 1 for an unknown critical parameter, to who has earned it (section 5.2.19).

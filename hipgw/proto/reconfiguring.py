@@ -90,6 +90,13 @@ class Reconfigurer:
             self._follow(association, changed, now)
         return changed
 
+    def legacy_changed(self, now: float) -> None:
+        """`config.is_legacy` says something else than before."""
+        self._pool.renew(now)
+        for association in tuple(self._core.associations.values()):
+            if association.is_legacy and not self._core.config.is_legacy(association.peer):
+                self._refuse(association, now)
+
     def _set_rates(self) -> None:
         config = self._core.config
         self._core.failures.reconfigure(config.sources_most)

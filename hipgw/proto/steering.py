@@ -11,7 +11,7 @@ from hipgw.proto.events import HandedOver
 from hipgw.proto.locators import Origin
 from hipgw.proto.pairs import Pair, best_pair, table_of
 from hipgw.proto.update_sender import UpdateSender
-from hipgw.proto.update_state import Outstanding, Purpose
+from hipgw.proto.update_state import Purpose
 from hipgw.proto.verification import Verifier
 from hipgw.values import Encapsulation, Path
 from hipgw.wire import EspInfo
@@ -130,8 +130,3 @@ class Steering:
             tries_most=1,
         )
         self._core.arm(association, TimerKind.RECHECK, now, self._core.config.recheck_s)
-
-    @staticmethod
-    def mark_failed(association: Association, outstanding: Outstanding, now: float) -> None:
-        """An UPDATE got nothing back on its first path."""
-        association.reach.failed[outstanding.path] = now

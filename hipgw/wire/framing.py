@@ -21,7 +21,6 @@ from hipgw.wire.registry import PARAMETERS, parameters_of
 
 TLV_HEAD_OCTETS: Final = 4
 _TLV_HEAD: Final = struct.Struct("!HH")
-_NUMBER_MAX: Final = 0xFFFF
 
 
 def total_octets(length_octets: int) -> int:

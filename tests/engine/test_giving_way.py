@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 
+import pytest
+
 from hipgw.proto import AbandonJob, Closed, EndpointConfig, State
 from hipgw.proto.association import Association
 from hipgw.proto.dialect_v2 import DialectV2
@@ -14,6 +16,8 @@ from hipgw.proto.unproven import Unproven
 from hipgw.values import DhGroup, Hit, NotifyType, Path
 from tests.engine.hostile import notified
 from tests.engine.network import Network, Node, assert_joined, exchange, identity
+
+pytestmark = pytest.mark.usefixtures("hip_version")
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), rekey_s=0.0)
 FEW = replace(FAST, half_open_most=3, reply_source_burst=50.0)

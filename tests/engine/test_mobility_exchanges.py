@@ -17,10 +17,11 @@ from hipgw.wire import (
     LocatorSet,
     PacketType,
     Seq,
-    parse_packet,
 )
-from tests.engine.network import Network, Node, assert_joined
+from tests.engine.network import Network, Node, assert_joined, parse_packet
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), announce_locators=True)
 V4, V6 = ("192.0.2.2", "198.51.100.2"), ("2001:db8::2", "2001:db8:1::2")

@@ -22,11 +22,12 @@ from hipgw.wire import (
     PacketType,
     ViaRvs,
     append_parameter,
-    parse_packet,
     with_checksum,
 )
-from tests.engine.network import Datagram, Network, Node, assert_joined, readdressed
+from tests.engine.network import Datagram, Network, Node, assert_joined, parse_packet, readdressed
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
 
 SERVER, SECOND, DEAD = (ip_address(f"203.0.113.{last}") for last in (9, 10, 66))
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), shotgun_pace_s=0.02)

@@ -12,7 +12,9 @@ from hipgw.proto import EndpointConfig, InstallSa, LocatorState, State
 from hipgw.values import DhGroup, Direction, Spi
 from hipgw.wire import (
     Ack,
+    DhPublicValue,
     DiffieHellman,
+    DiffieHellmanV1,
     EspInfo,
     HipPacket,
     LocatorSet,
@@ -20,11 +22,14 @@ from hipgw.wire import (
     Parameter,
     Seq,
     SpiLocator,
-    parse_packet,
 )
 from tests.engine.forge import sealed
-from tests.engine.network import Datagram, Network, Node, Weather, assert_joined
+from tests.engine.network import Datagram, Network, Node, Weather, assert_joined, parse_packet
 from tests.engine.traffic import Traffic
+
+pytestmark = pytest.mark.usefixtures("hip_version")
+
+WITH_DH = DiffieHellman(7, bytes(64))
 
 FIRST, SECOND = "192.0.2.1", "198.51.100.1"
 FAST = EndpointConfig(
@@ -279,13 +284,15 @@ def test_pairs_are_few_however_often_the_peer_asks() -> None:
     "parameters",
     [
         (EspInfo(200, 0, 7),),
-        (EspInfo(200, 0, 0x2000), DiffieHellman(7, bytes(64))),
+        (EspInfo(200, 0, 0x2000), WITH_DH),
         (EspInfo(0xFFFF, 0, 0x2000),),
     ],
 )
 def test_a_request_against_the_rules_opens_nothing(parameters: tuple[Parameter, ...]) -> None:
     network, one, other = joined()
     before = dict(other.sas)
+    if WITH_DH in parameters and one.dialect.VERSION == 1:
+        parameters = (parameters[0], DiffieHellmanV1((DhPublicValue(3, bytes(192)),)))
     update(one, other, Seq(1), *parameters)
     network.run(1.0)
     assert other.sas == before

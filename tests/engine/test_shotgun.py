@@ -12,6 +12,8 @@ from hipgw.values import DhGroup, Path
 from hipgw.wire import PacketType
 from tests.engine.network import Network, Node, assert_joined
 
+pytestmark = pytest.mark.usefixtures("hip_version")
+
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), shotgun=True, shotgun_pace_s=0.05)
 
 

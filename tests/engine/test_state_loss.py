@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hipgw.proto import EndpointConfig, State
 from hipgw.values import DhGroup
 from hipgw.wire import PacketType
 from tests.engine.network import Network, Node, assert_joined, exchange
+
+pytestmark = pytest.mark.usefixtures("hip_version")
 
 FAST = EndpointConfig(dh_groups=(DhGroup.NIST_P256,))
 

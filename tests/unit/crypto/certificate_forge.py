@@ -20,12 +20,15 @@ DAY_S = 86400
 
 WEAK = "weak"
 """A name whose key is RSA with 1024 bits."""
+OLD = "old"
+"""A name whose key is RSA with 2048 bits: it has a HIT of each HIP version."""
+KINDS = {WEAK: "rsa-1024", OLD: "rsa-2048"}
 
 
 @cache
 def identity(name: str, kind: str = "ecdsa-p256") -> PrivateHostIdentity:
     """One key for each name."""
-    return PrivateHostIdentity.generate("rsa-1024" if name == WEAK else kind, allow_weak=True)
+    return PrivateHostIdentity.generate(KINDS.get(name, kind), allow_weak=True)
 
 
 def time_of(unix_s: int) -> datetime.datetime:

@@ -9,20 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from hipgw.daemon.certificate_config import CertificateOptions, load_certificates
 from hipgw.daemon.config import (
     Config,
     HipOptions,
     HostIdentityOptions,
     IdentityOptions,
+    LegacyOptions,
     OpportunisticOptions,
     PeerOptions,
 )
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
+from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.own_identities import start_identities
 from hipgw.errors import LocalProtocolError
 from hipgw.proto import State
+from hipgw.values import Hit
+from tests.unit.crypto.certificate_forge import identity as certified
+from tests.unit.crypto.certificate_forge import leaf as certificate_of
 from tests.unit.daemon.gateways import LOOPBACK, MemoryGateway, gateway_pair, settled
 
 Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
@@ -299,3 +306,73 @@ def test_an_anonymous_host_is_refused_where_none_is_wanted(tmp_path: Path) -> No
             await a.gateway.opportunity.connect(LOOPBACK, edward.hit, 5.0)
 
     tell(tmp_path, story, replace(OPEN, hip=HipOptions(accept_anonymous=False)))
+
+
+# --- identities with a HIT of each HIP version ---
+
+
+OLD = replace(OPEN, legacy=LegacyOptions(every_peer=True))
+
+
+async def old_friends(a: MemoryGateway, b: MemoryGateway) -> tuple[NamedIdentity, Hit]:
+    """An RSA identity of `a`, and the HIT of HIPv1 of one of `b`, whose address is known."""
+    mine = await a.gateway.own.make(HostIdentityOptions("old-a", "rsa-2048"))
+    theirs = await b.gateway.own.make(HostIdentityOptions("old-b", "rsa-2048"))
+    a.resolver.add_mapping(theirs.hits[1], LOOPBACK)
+    await settled(a, b)
+    return mine, theirs.hits[1]
+
+
+def test_who_is_connected_already_in_hipv1_is_not_called_again(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        _, peer = await old_friends(a, b)
+        first = await ask(a, "connect", target=str(peer), local="old-a", wait_s=5.0)
+        again = await ask(a, "connect", target=str(peer), local="old-a", wait_s=0.5)
+        assert again["peer"]["since_s"] >= first["peer"]["since_s"]  # type: ignore[index]
+        assert a.gateway.counters["established"] == 1
+
+    tell(tmp_path, story, OLD)
+
+
+def test_an_identity_is_known_by_its_hit_of_hipv1_too(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        mine, peer = await old_friends(a, b)
+        assert a.gateway.own.named(str(mine.hits[1])) == mine
+        answer = await ask(a, "connect", target=str(peer), local=str(mine.hits[1]), wait_s=5.0)
+        assert answer["peer"]["local_hit"] == str(mine.hits[1])  # type: ignore[index]
+
+    tell(tmp_path, story, OLD)
+
+
+def test_an_identity_that_goes_takes_its_associations_of_hipv1_with_it(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        mine, peer = await old_friends(a, b)
+        await ask(a, "connect", target=str(peer), local="old-a", wait_s=5.0)
+        await ask(a, "identity_remove", target="old-a")
+        await settled(a, b)
+        assert a.engine.endpoint.associations() == []
+        assert a.gateway.facts.hits == (a.hit,)
+        assert a.lsis.known_lsi(mine.hits[1]) is None
+        assert not {one.packed for one in mine.hits} & {one.packed for one in a.addressed[-1]}
+
+    tell(tmp_path, story, OLD)
+
+
+def test_a_certificate_is_found_for_an_identity_that_comes_later(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, _b: MemoryGateway) -> None:
+        key = certified("late")
+        (tmp_path / "keys" / "late.pem").write_bytes(key.to_pem())
+        (tmp_path / "keys" / "late.pem").chmod(0o600)
+        config = a.gateway.config
+        a.gateway.certificates = load_certificates(
+            config.certificates, {}, a.gateway.facts.public_identities
+        )
+        assert a.gateway.certificates.unused == (chain,)
+        await ask(a, "identity_add", name="late")
+        assert set(a.gateway.certificates.policy.chains) == {key.hit}
+        assert a.gateway.certificates.unused == ()
+
+    chain = tmp_path / "late-cert.pem"
+    chain.write_bytes(certificate_of("late").parsed.public_bytes(Encoding.PEM))
+    options = CertificateOptions(chains=(chain,), anchors=())
+    tell(tmp_path, story, Config(certificates=options))

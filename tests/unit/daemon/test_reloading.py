@@ -157,3 +157,15 @@ def test_memory_is_a_ceiling_too() -> None:
 def test_the_ceiling_of_k_is_never_below_its_floor() -> None:
     config = Config(hip=HipOptions(puzzle_k=20, puzzle_k_ceiling=10))
     assert endpoint_config(config, 0).puzzle_k_ceiling == 20
+
+
+def test_the_ceiling_that_is_shown_is_the_one_that_holds(tmp_path: Path) -> None:
+    async def story() -> None:
+        config = Config(hip=HipOptions(puzzle_k=12, puzzle_k_ceiling=10))
+        a, b = await gateway_pair(tmp_path, config)
+        shown = await ControlMethods(a.gateway).table()["puzzle"].call({})
+        assert shown == {"k": 12, "mode": "auto", "least": 12, "ceiling": 12}
+        a.engine.close()
+        b.engine.close()
+
+    asyncio.run(story())
