@@ -13,13 +13,18 @@ ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
 DEBIAN += libipsec-mb1
 endif
 DEBIAN_BENCH := wireguard-go wireguard-tools ethtool
+# A guest whose kernel has ESP and BEET: a program (UML), and a machine emulated in software (QEMU).
+DEBIAN_KERNEL := user-mode-linux kmod
+DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test lint types asan fuzz bench docs record dist clean
+.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz bench docs record dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
+	@echo "make test-kernel       of these, the ones that need a kernel with BEET: in User Mode Linux"
+	@echo "make test-kernel-qemu  the same on Debian's 6.12 in QEMU, without KVM: a quarter of an hour"
 	@echo "make lint    ruff, cython-lint      make types   mypy --strict"
 	@echo "make asan    extension tests under AddressSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing, SECONDS=600"
@@ -31,8 +36,14 @@ setup: $(STAMPS)/extensions
 demo: setup
 	@$(BIN)/hipgw lab demo
 
-test: setup asan
+test: setup asan test-kernel
 	@$(BIN)/python -m pytest
+
+test-kernel: setup $(STAMPS)/debian-kernel
+	@$(BIN)/python -m tests.kernel.guest uml
+
+test-kernel-qemu: setup $(STAMPS)/debian-qemu
+	@$(BIN)/python -m tests.kernel.guest qemu
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint hipgw/_fastpath
@@ -77,6 +88,12 @@ $(STAMPS)/debian: Makefile
 
 $(STAMPS)/debian-bench: Makefile $(STAMPS)/debian
 	$(call install_debian,$(DEBIAN_BENCH))
+
+$(STAMPS)/debian-kernel: Makefile $(STAMPS)/debian
+	$(call install_debian,$(DEBIAN_KERNEL))
+
+$(STAMPS)/debian-qemu: Makefile $(STAMPS)/debian
+	$(call install_debian,$(DEBIAN_QEMU))
 
 # setuptools is bounded because of the editable mode below: a plain path, which costs an import
 # nothing; `hipgw status` would otherwise load a finder first.
