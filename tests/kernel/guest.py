@@ -142,12 +142,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m tests.kernel.guest", description=__doc__)
     parser.add_argument("machine", choices=["uml", "qemu"])
-    parser.add_argument("--limit-s", type=float, default=None, help="end the guest after so long")
-    parser.add_argument("pytest", nargs="*", default=[], help="for pytest; after --")
+    parser.add_argument("--limit-s", type=float, help="end the guest after so long")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="for pytest; after --")
     chosen = parser.parse_args(words)
     limit_s = chosen.limit_s or {"uml": 600.0, "qemu": 2400.0}[chosen.machine]
     job = TREE / "build/kernel" / chosen.machine
-    fresh_job(job, chosen.pytest or ["-q", "tests/kernel"])
+    fresh_job(job, chosen.pytest[1:] or ["-q", "tests/kernel"])
     try:
         with machine_of(chosen.machine, job) as machine:
             return run_guest(machine, job, limit_s=limit_s, output=sys.stdout)
