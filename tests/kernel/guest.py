@@ -39,9 +39,8 @@ class Machine:
 
 
 def job_script(arguments: Sequence[str]) -> str:
-    """What the guest runs: the kernel tests of this tree with this tree's interpreter."""
-    python = TREE / ".venv/bin/python"
-    words = [str(python), "-m", "pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
+    """What the guest runs: the kernel tests of this tree with the interpreter that runs this."""
+    words = [sys.executable, "-m", "pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
     return (
         f"cd {shlex.quote(str(TREE))} || exit 1\n"
         f"export PYTHONPATH={shlex.quote(str(TREE))}\n"
