@@ -15,6 +15,7 @@ from hipgw.cli.checks import FAIL, OK, WARN, Check, HostFiles
 from hipgw.cli.rendering import bold, duration
 from hipgw.cli.run import DEFAULT_CONFIG
 from hipgw.compat.control_client import ControlClient, ControlError, printable
+from hipgw.daemon.kernel_esp import look_at_kernel_esp
 
 
 @click.command(
@@ -45,9 +46,13 @@ def doctor(ctx: click.Context, config_path: str, socket_path: str, *, as_json: b
     """
     source = ctx.get_parameter_source("config_path")
     is_default = source is click.core.ParameterSource.DEFAULT
-    checks = run_checks(Path(config_path), socket_path, config_is_default=is_default)
+    kernel_esp = look_at_kernel_esp()
+    checks = run_checks(
+        Path(config_path), socket_path, kernel_esp.detail, config_is_default=is_default
+    )
     if as_json:
-        print_json({"checks": [asdict(check) for check in checks]})
+        rows = list(kernel_esp.rows)
+        print_json({"checks": [asdict(check) for check in checks], "kernel_esp": rows})
     else:
         click.echo(render_checks(checks))
     if any(check.outcome == FAIL for check in checks):
@@ -57,11 +62,20 @@ def doctor(ctx: click.Context, config_path: str, socket_path: str, *, as_json: b
 def run_checks(
     config_path: Path,
     socket_path: str,
+    kernel_esp: str,
     *,
     config_is_default: bool,
     files: HostFiles | None = None,
 ) -> list[Check]:
-    """Every check in the order in which a user would mend things."""
+    """Every check in the order in which a user would mend things.
+
+    Args:
+        config_path: configuration to look at.
+        socket_path: where a daemon would answer.
+        kernel_esp: what the kernel's own ESP can carry, in words.
+        config_is_default: nobody asked for this configuration.
+        files: of the host.
+    """
     files = files or HostFiles()
     daemon_check, daemon, daemon_findings = check_daemon(socket_path)
     config_check, config = install_checks.check_config(config_path, is_default=config_is_default)
@@ -80,7 +94,7 @@ def run_checks(
         host_checks.check_ipv6(files),
         config_check,
         *([install_checks.check_keys(config.identity.directory)] if config else []),
-        host_checks.check_kernel_esp(files),
+        host_checks.check_kernel_esp(kernel_esp),
         host_checks.check_receive_buffer(files),
         host_checks.check_packet_filter(files),
         daemon_check,

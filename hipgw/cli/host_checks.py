@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 import shutil
 import socket
@@ -16,8 +15,6 @@ CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
 HIP_PROTOCOL: Final = 139
 HIP_UDP_PORT: Final = 10500
-ESP_OPTIONS: Final = ("CONFIG_INET_ESP", "CONFIG_INET6_ESP")
-ESP_MODULES: Final = ("esp4.ko", "esp6.ko")
 PRIVILEGE_REMEDY: Final = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
 
 
@@ -116,38 +113,13 @@ def check_ipv6(files: HostFiles) -> Check:
     return Check(name, OK, "on")
 
 
-def check_kernel_esp(files: HostFiles) -> Check:
-    """Whether this kernel has ESP of its own (with BEET since Linux 5.2): for information."""
-    name = "kernel esp"
-    found = _esp_in_config(files)
-    where = "in /proc/config.gz"
-    if found is None:
-        found = _esp_in_modules(files)
-        where = "as a module"
-    if found is None:
-        return Check(name, OK, "cannot tell; hipgw carries ESP in user space anyway")
-    if found:
-        return Check(name, OK, f"ESP with BEET {where}; hipgw carries ESP in user space")
-    return Check(name, OK, "not in this kernel; hipgw carries ESP in user space")
+def check_kernel_esp(detail: str) -> Check:
+    """What this kernel's own ESP with BEET can carry: for information.
 
-
-def _esp_in_config(files: HostFiles) -> bool | None:
-    try:
-        options = gzip.decompress((files.proc / "config.gz").read_bytes()).decode().splitlines()
-    except (OSError, EOFError, ValueError):
-        return None
-    return all(f"{option}=y" in options or f"{option}=m" in options for option in ESP_OPTIONS)
-
-
-def _esp_in_modules(files: HostFiles) -> bool | None:
-    directory = files.modules / (files.text("sys/kernel/osrelease") or "unknown")
-    listed = ""
-    for name in ("modules.builtin", "modules.dep"):
-        try:
-            listed += (directory / name).read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue
-    return all(f"/{module}" in listed for module in ESP_MODULES) if listed else None
+    Args:
+        detail: what the probe found, in words.
+    """
+    return Check("kernel esp", OK, f"{detail}; see [datapath] backend")
 
 
 def check_receive_buffer(files: HostFiles) -> Check:

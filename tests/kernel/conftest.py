@@ -28,5 +28,6 @@ def hosts(wired: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
     yield wired
     clear(wired)
     for host in wired:
-        assert host.xfrm.states() == []
+        # Larval states without an SPI cannot be removed; they end by themselves after 30 s.
+        assert [report for report in host.xfrm.states() if report.state.spi] == []
         assert host.xfrm.policies() == []

@@ -39,9 +39,8 @@ class Machine:
 
 
 def job_script(arguments: Sequence[str]) -> str:
-    """What the guest runs: the kernel tests of this tree with this tree's interpreter."""
-    python = TREE / ".venv/bin/python"
-    words = [str(python), "-m", "pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
+    """What the guest runs: the kernel tests of this tree with the interpreter that runs this."""
+    words = [sys.executable, "-m", "pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
     return (
         f"cd {shlex.quote(str(TREE))} || exit 1\n"
         f"export PYTHONPATH={shlex.quote(str(TREE))}\n"
@@ -142,12 +141,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m tests.kernel.guest", description=__doc__)
     parser.add_argument("machine", choices=["uml", "qemu"])
-    parser.add_argument("--limit-s", type=float, default=None, help="end the guest after so long")
-    parser.add_argument("pytest", nargs="*", default=[], help="for pytest; after --")
+    parser.add_argument("--limit-s", type=float, help="end the guest after so long")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="for pytest; after --")
     chosen = parser.parse_args(words)
-    limit_s = chosen.limit_s or {"uml": 600.0, "qemu": 2400.0}[chosen.machine]
+    limit_s = chosen.limit_s or {"uml": 600.0, "qemu": 3600.0}[chosen.machine]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(DIED))  # so that the guest is ended, too
     job = TREE / "build/kernel" / chosen.machine
-    fresh_job(job, chosen.pytest or ["-q", "tests/kernel"])
+    fresh_job(job, chosen.pytest[1:] or ["-q", "tests/kernel"])
     try:
         with machine_of(chosen.machine, job) as machine:
             return run_guest(machine, job, limit_s=limit_s, output=sys.stdout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -51,6 +52,7 @@ SPIS: Final = 0x1001, 0x2002
 PORT: Final = 10500
 PATIENCE_S: Final = 20.0
 TRANSFER_OCTETS: Final = 200_000
+ADD_DUMMY: Final = "link add hip0 type dummy"
 
 
 def run(*words: str, text: str = "") -> str:
@@ -95,11 +97,33 @@ class Host:
     def ip(self, *words: str) -> str:
         return run("ip", "-n", self.name, *words)
 
-    def ping(self, target: Address, count: int = 3, *options: str) -> int:
-        """How many came back."""
-        words = ("ping", "-n", "-i", "0.02", "-W", "2", "-c", str(count), *options, str(target))
-        done = self.call(lambda: subprocess.run(words, check=False, capture_output=True, text=True))
-        return int(done.stdout.partition(" received")[0].rpartition(" ")[2] or "-1")
+    def ip_batch(self, *lines: str) -> None:
+        run("ip", "-n", self.name, "-batch", "-", text="\n".join(lines))
+
+    def ping(
+        self, target: Address, count: int = 3, octets: int = 56, patience_s: float = PATIENCE_S
+    ) -> int:
+        """How many of `count` echo requests came back; one at a time, none is sent twice."""
+        family = target.version
+        protocol = socket.IPPROTO_ICMPV6 if family == 6 else socket.IPPROTO_ICMP
+        request, reply = (128, 129) if family == 6 else (8, 0)
+        back = 0
+        with self.socket(family, socket.SOCK_RAW, protocol) as opened:
+            for number in range(count):
+                body = struct.pack("!HH", os.getpid() & 0xFFFF, number) + os.urandom(octets)
+                head = struct.pack("!BBH", request, 0, 0)
+                if family == 4:  # for ICMPv6 the kernel does it
+                    head = struct.pack("!BBH", request, 0, internet_checksum(head + body))
+                opened.sendto(head + body, (str(target), 0))
+                opened.settimeout(patience_s)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        got = opened.recv(70000)
+                        got = got[(got[0] & 15) * 4 :] if family == 4 else got
+                        if got[0] == reply and got[4:] == body:
+                            back += 1
+                            break
+        return back
 
     def errors(self) -> dict[str, int]:
         """Of /proc/net/xfrm_stat, which is per namespace and never goes back to zero."""
@@ -119,24 +143,39 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
     try:
         for number, name in enumerate(names):
             link = f"v{number}"
-            lines = ["link set lo up", "link add hip0 type dummy"]
+            lines = ["link set lo up", ADD_DUMMY]
             for places in (OUTER, MOVED):
                 lines.append(f"address add {places[4][number]}/24 dev {link}")
                 lines.append(f"address add {places[6][number]}/64 dev {link} nodad")
-            lines.append(f"address add {HITS[number]}/128 dev hip0 nodad")
-            lines.append(f"address add {LSIS[number]}/32 dev hip0")
-            lines += [f"link set {link} up", "link set hip0 up"]
-            lines.append(f"route add 2001:20::/28 dev hip0 src {HITS[number]}")
-            lines.append(f"route add 1.0.0.0/8 dev hip0 src {LSIS[number]}")
+            lines += [f"link set {link} up", *hip0_lines(number)]
             run("ip", "-n", name, "-batch", "-", text="\n".join(lines))
         a, b = (Host(name, number) for number, name in enumerate(names))
-        until(lambda: a.ping(b.outer(6), 1) == 1, "no IPv6 on the wire")
+        until(lambda: a.ping(b.outer(6), 1, patience_s=1.0) == 1, "no IPv6 on the wire")
         yield a, b
         a.close()
         b.close()
     finally:
         for name in names:
             run("ip", "netns", "delete", name)
+
+
+def internet_checksum(octets: bytes) -> int:
+    """Of an even number of octets (RFC 1071)."""
+    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def hip0_lines(number: int, mtu: int = 1500) -> list[str]:
+    """Of a batch for ip: addresses and routes of a host's hip0, whatever kind of device it is."""
+    return [
+        f"address add {HITS[number]}/128 dev hip0 nodad",
+        f"address add {LSIS[number]}/32 dev hip0",
+        "link set hip0 up",
+        f"route replace 2001:20::/28 dev hip0 src {HITS[number]} mtu {mtu}",
+        f"route replace 1.0.0.0/8 dev hip0 src {LSIS[number]} mtu {mtu}",
+    ]
 
 
 def until(question: Callable[[], bool], what: str) -> None:
@@ -213,12 +252,18 @@ def clear(hosts: tuple[Host, Host]) -> None:
         remove_owned(host.xfrm, OURS)
 
 
-def transfer(a: Host, b: Host, family: int, octets: int = TRANSFER_OCTETS) -> int:
-    """A sends over TCP, b answers with the same octets; returns a's segment size."""
-    sent = os.urandom(octets)
+def transfer(
+    a: Host, b: Host, family: int, on_port: Callable[[int], object] = lambda _: None
+) -> int:
+    """A sends over TCP, b answers with the same octets; returns a's segment size.
+
+    `on_port` hears b's port before a connects.
+    """
+    sent = os.urandom(TRANSFER_OCTETS)
     with b.socket(family, socket.SOCK_STREAM) as server:
         server.bind((str(b.inner(family)), 0))
         server.listen()
+        on_port(server.getsockname()[1])
 
         def serve() -> None:
             accepted, _ = server.accept()

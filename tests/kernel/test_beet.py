@@ -38,7 +38,7 @@ def cross(hosts: Hosts, *, inner: int, outer: int, what: str = "esp") -> None:
     before = faults(hosts)
     with Wire(a, b) as wire:
         assert a.ping(b.inner(inner), 3) == 3
-        assert b.ping(a.inner(inner), 2, "-s", "1100") == 2
+        assert b.ping(a.inner(inner), 2, 1100) == 2
         transfer(a, b, inner)
         assert wire.kinds() == {(outer, what)}
     assert faults(hosts) == before
@@ -106,7 +106,7 @@ def test_one_sided_keys_reach_nobody(hosts: Hosts) -> None:
     install(a, b, Keys.fresh(EspSuite.AES_GCM_16))
     install(b, a, Keys.fresh(EspSuite.AES_GCM_16))
     before = b.errors()["XfrmInStateProtoError"]
-    assert a.ping(b.inner(6), 2) == 0
+    assert a.ping(b.inner(6), 2, patience_s=1.0) == 0
     assert b.errors()["XfrmInStateProtoError"] == before + 2
     assert b.state(b.outer(4), SPIS[0]).failures.integrity == 2
 

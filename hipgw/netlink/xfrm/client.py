@@ -161,7 +161,7 @@ class XfrmClient:
         """Reserve a free SPI for the destination of `wanted`; a larval state holds it for 30 s.
 
         Raises:
-            XfrmError: ENOENT, the range is used up.
+            XfrmError: ENOENT, none was found; the kernel guesses as often as the range is wide.
         """
         writer = states.allocate_spi(wanted, least, most)
         return self._ask("allocate an SPI", writer, states.parse_spi)[0]

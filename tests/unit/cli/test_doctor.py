@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import socket
@@ -14,6 +13,7 @@ import pytest
 
 from hipgw.cli import doctor, host_checks, install_checks
 from hipgw.cli.checks import Check, HostFiles
+from hipgw.values import EspSuite
 from tests.unit.cli import answers
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.control_server import MemoryControlServer, RefusedError
@@ -112,29 +112,10 @@ def test_ipv6(files: HostFiles) -> None:
     assert "without IPv6" in host_checks.check_ipv6(files).detail
 
 
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        ("CONFIG_INET_ESP=m\nCONFIG_INET6_ESP=y\n", "ESP with BEET in /proc/config.gz"),
-        ("CONFIG_INET_ESP=m\n# CONFIG_INET6_ESP is not set\n", "not in this kernel"),
-        (None, "cannot tell"),
-    ],
-)
-def test_kernel_esp_is_for_information(files: HostFiles, config: str | None, said: str) -> None:
-    if config is not None:
-        (files.proc / "config.gz").write_bytes(gzip.compress(config.encode()))
-    found = host_checks.check_kernel_esp(files)
-    assert found.outcome == "ok"
-    assert said in found.detail
-
-
-def test_kernel_esp_in_modules(files: HostFiles) -> None:
-    directory = files.modules / "6.1.0-test"
-    directory.mkdir(parents=True)
-    (directory / "modules.dep").write_text("kernel/net/ipv4/esp4.ko: x\n")
-    assert "not in this kernel" in host_checks.check_kernel_esp(files).detail
-    (directory / "modules.builtin").write_text("kernel/net/ipv6/esp6.ko\n")
-    assert "as a module" in host_checks.check_kernel_esp(files).detail
+def test_kernel_esp_is_for_information() -> None:
+    assert host_checks.check_kernel_esp("BEET with 15 of 15 suites") == Check(
+        "kernel esp", "ok", "BEET with 15 of 15 suites; see [datapath] backend"
+    )
 
 
 def test_config_missing(tmp_path: Path) -> None:
@@ -262,14 +243,20 @@ def test_exit_code(ask: Invoke, monkeypatch: pytest.MonkeyPatch, outcome: str, c
     monkeypatch.setattr(doctor, "run_checks", lambda *_, **__: [Check("x", outcome, "y", "z")])
     said = ask("doctor", "--json")
     assert said.exit_code == code
-    assert json.loads(said.stdout) == {
-        "checks": [{"name": "x", "outcome": outcome, "detail": "y", "remedy": "z"}]
-    }
+    answer = json.loads(said.stdout)
+    assert answer["checks"] == [{"name": "x", "outcome": outcome, "detail": "y", "remedy": "z"}]
+    rows = answer["kernel_esp"]
+    assert len(rows) == len(EspSuite) * 2 * 2
+    assert {row["possible"] == (not row["reason"]) for row in rows} == {True}
 
 
 def test_every_check_runs_on_this_host(server: MemoryControlServer, files: HostFiles) -> None:
     checks = doctor.run_checks(
-        Path("/nonexistent/hipgw.toml"), str(server.path), config_is_default=True, files=files
+        Path("/nonexistent/hipgw.toml"),
+        str(server.path),
+        "none",
+        config_is_default=True,
+        files=files,
     )
     names = [check.name for check in checks]
     assert len(names) == len(set(names))
