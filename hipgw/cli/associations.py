@@ -140,6 +140,7 @@ def render_closed(answer: dict[str, Any]) -> str:
 \b
 Examples:
   hipgw rekey gw2
+  hipgw rekey gw2 --to kernel
   hipgw rekey 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad --json
 {EXIT_CODES}
 """
@@ -154,16 +155,26 @@ Examples:
     metavar="SECONDS",
     help="How long the exchange may take.",
 )
+@click.option(
+    "--to",
+    "carrier",
+    type=click.Choice(["user", "kernel"]),
+    default=None,
+    help="Who carries the association from then on.",
+)
 @control_options
-def rekey(target: str, wait_s: float, socket_path: str, *, as_json: bool) -> None:
+def rekey(
+    target: str, wait_s: float, carrier: str | None, socket_path: str, *, as_json: bool
+) -> None:
     """Replace the ESP keys with TARGET (a HIT, an LSI or a host name) now; no packet is lost.
 
     The daemon does the same by itself at the age and after the octets that [hip] rekey_s and
     rekey_octets say.
     """
-    answer = ask(
-        socket_path, "rekey", timeout_s=wait_s + ANSWER_MARGIN_S, target=target, wait_s=wait_s
-    )
+    asked: dict[str, Any] = {"target": target, "wait_s": wait_s}
+    if carrier is not None:
+        asked["to"] = carrier
+    answer = ask(socket_path, "rekey", timeout_s=wait_s + ANSWER_MARGIN_S, **asked)
     show(answer, render_rekeyed, as_json=as_json)
 
 

@@ -119,7 +119,7 @@ def check_kernel_esp(detail: str) -> Check:
     Args:
         detail: what the probe found, in words.
     """
-    return Check("kernel esp", OK, f"{detail}; hipgw carries ESP in user space")
+    return Check("kernel esp", OK, f"{detail}; see [datapath] backend")
 
 
 def check_receive_buffer(files: HostFiles) -> Check:

@@ -78,7 +78,8 @@ def _sa_lines(sa: dict[str, Any]) -> list[str]:
     last = "never used" if used is None else f"used {duration(used)} ago"
     suite, age = suite_name(sa["suite"]), duration(sa["age_s"])
     carried = f"{plural(sa['packets'], 'packet')}, {plural(sa['octets'], 'octet')}"
+    kernel = ", in the kernel" if sa.get("carrier") == "kernel" else ""
     return [
-        f"{sa['direction']:<3} {sa['spi']:08x}, {suite}, installed {age} ago{old}",
+        f"{sa['direction']:<3} {sa['spi']:08x}, {suite}{kernel}, installed {age} ago{old}",
         f"    {carried}, sequence {sa['sequence']}, {last}",
     ]

@@ -40,6 +40,7 @@ from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
 from hipgw.daemon.interception import Interception, overruns_of, queue_numbers
+from hipgw.daemon.kernel_side import KernelSide, clear_kernel_leftovers, open_kernel_side
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
@@ -59,7 +60,10 @@ from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
 from hipgw.daemon.workers import Workers
 from hipgw.dataplane.ciphers import choose_gcm
+from hipgw.dataplane.composite import CompositeBackend
+from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.user import UserBackend
+from hipgw.drivers.offload import Offload
 from hipgw.errors import ConfigError
 from hipgw.policy import interface_mtus
 from hipgw.proto import Endpoint, State
@@ -163,11 +167,14 @@ class Daemon:
             mtu_octets=mtu_octets,
             udp_port=config.network.udp_port,
             tun_offload=config.offload.tun,
-            udp_offload=config.offload.udp,
+            udp_offload=self._udp_offload(),
             queues=queue_numbers(config),
             discover_mtu=config.network.path_mtu_discovery,
         )
         ciphers = choose_gcm(config.offload.crypto)
+        if cleared := clear_kernel_leftovers():
+            log.info("states of a killed daemon cleared", extra={"count": cleared})
+        kernel = open_kernel_side(self._stack, config.datapath.backend, devices.esp, devices.udp)
         self._drop_privileges()
         lsis = LsiRegistry(
             config.network.lsi_prefix,
@@ -190,7 +197,7 @@ class Daemon:
             ciphers,
         )
         gateway = self._assemble(
-            facts, identities, resolver, lsis, devices, interception=interception
+            facts, identities, resolver, lsis, devices, interception=interception, kernel=kernel
         )
         self._gateway = gateway
         self._configure_interface(facts)
@@ -207,6 +214,11 @@ class Daemon:
         make_directory(config.control.socket.parent, SOCKET_DIRECTORY_MODE, "[control] socket")
         make_directory(config.state.directory, STATE_DIRECTORY_MODE, "[state] directory")
         clear_leftovers(config.state.directory)
+
+    def _udp_offload(self) -> Offload:
+        """The kernel cannot take ESP out of datagrams that it has merged."""
+        is_kernels = self._config.datapath.backend is Preference.KERNEL
+        return Offload.OFF if is_kernels else self._config.offload.udp
 
     def _drop_privileges(self) -> None:
         name = self._config.host.user
@@ -249,6 +261,7 @@ class Daemon:
         devices: Devices,
         *,
         interception: Interception,
+        kernel: KernelSide | None,
     ) -> Gateway:
         config = self._config
         counter = R1CounterFile(config.state.directory)
@@ -283,12 +296,17 @@ class Daemon:
         data_path.set_queue_mtus(facts.mtu_octets, facts.lsi_mtu_octets)
         backend = UserBackend(data_path)
         self._stack.callback(backend.close)
+        split = None
+        if kernel is not None and kernel.backend is not None:
+            split = CompositeBackend(
+                backend, kernel.backend, kernel.esp, kernel_udp=kernel.kernel_udp
+            )
         queue = FirstPackets(
             peer_packets=config.network.queue_packets,
             peer_octets=config.network.queue_octets,
             total_octets=config.network.queue_total_octets,
         )
-        sas = SaHome(backend, lsis, self._loop.time, config.lab.export_keys)
+        sas = SaHome(split or backend, lsis, self._loop.time, config.lab.export_keys, split=split)
         gateway = Gateway(
             config,
             facts,
@@ -305,6 +323,7 @@ class Daemon:
             ),
             strangers=Strangers(data_path.desk),
             interception=interception,
+            kernel=kernel,
             queue_overruns=overruns_of([queue.fileno() for queue in devices.queues]),
         )
         self._stack.callback(gateway.icmp.close)
@@ -343,6 +362,8 @@ class Daemon:
         gateway.traffic.pair_of = gateway.subnets.pair_of
         gateway.mtus = PathMtus(gateway, data_path, slot - SLOT_SPARE_OCTETS)
         gateway.traffic.on_too_big = gateway.mtus.on_too_big
+        if kernel is not None:
+            kernel.start(gateway, self._loop)
         self._start_workers(data_path)
         self._listen(gateway, data_path)
         self._listen_to_routers(gateway.mtus, devices)

@@ -25,6 +25,7 @@ from hipgw.daemon.strict_toml import (
     unknown_message,
 )
 from hipgw.dataplane.ciphers import CipherBackend
+from hipgw.dataplane.interface import Preference
 from hipgw.drivers.nfqueue import Intercept
 from hipgw.drivers.offload import Offload
 from hipgw.resolve import Peer
@@ -49,6 +50,7 @@ SUITES_MOST: Final = 6
 """RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
 INTERCEPTS: Final = {way.value: way for way in Intercept}
 OFFLOADS: Final = {switch.value: switch for switch in Offload}
+BACKENDS: Final = {preference.value: preference for preference in Preference}
 CIPHER_BACKENDS: Final = {backend.value: backend for backend in CipherBackend}
 PORT: Final = read.whole_number(1, 65535)
 
@@ -107,6 +109,7 @@ class DatapathOptions:
     intercept: Intercept = option(Intercept.TUN, read.one_of(INTERCEPTS))
     queue_first: int = option(10500, read.whole_number(0, 65535))
     queue_count: int = option(1, read.whole_number(1, 16, "queues"))
+    backend: Preference = option(Preference.USER, read.one_of(BACKENDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ DAEMON_REASONS: Final = {
     "punt_unknown": "packet handed up by the data path for a reason unknown here",
     "inject_full": "packet that waited, and then found no room towards the data path",
     "too_big_foreign": "ICMP Packet Too Big that quotes no packet of ours",
+    "kernel_not_sent": "packet that waited, and that the kernel then refused to send",
+    "kernel_copies": "copy of an ESP packet that the kernel has decrypted",
     "sa_refused": "security association that the data plane refused to carry",
     "control_not_sent": "HIP packet that the kernel refused to send",
     "icmp_not_sent": "ICMP error about a bad HIP packet that the kernel refused to send",

@@ -18,6 +18,7 @@ from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.icmp_sockets import IcmpSockets
 from hipgw.daemon.interception import Interception
+from hipgw.daemon.kernel_side import KernelSide
 from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.logs import RateLimitedLog
@@ -131,6 +132,7 @@ class Gateway:
         certificates: LoadedCertificates | None = None,
         strangers: Strangers | None = None,
         interception: Interception | None = None,
+        kernel: KernelSide | None = None,
         queue_overruns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.config = config
@@ -148,6 +150,7 @@ class Gateway:
         self.data_counters: Final = data_counters
         self.certificates = certificates or LoadedCertificates(NO_CERTIFICATES)
         self.interception: Final = interception or Interception(config)
+        self.kernel: Final = kernel
         self.queue_overruns: Final = queue_overruns
         self.store_r1_counter = store_r1_counter
         self._strangers: Final = strangers
@@ -191,6 +194,8 @@ class Gateway:
     def limit(self, limit: LimitPath) -> None:
         """Limit one outbound direction, or end that."""
         self.sas.limit(limit)
+        if limit.credit_octets is None:
+            self.traffic.on_outbound_installed(limit.local, limit.peer)
 
     def publish_r1s(self, offer: PublishR1s) -> None:
         """Have the data path answer strangers, if it can."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
+from hipgw.daemon.kernel_side import kernel_check
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 
@@ -90,6 +91,7 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))
+    checks.append(kernel_check(gateway.kernel))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks

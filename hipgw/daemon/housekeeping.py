@@ -40,6 +40,8 @@ class Housekeeping:
                 self.look_for_traffic()
             if self._gateway.mtus is not None:
                 self._gateway.mtus.heed_operator()
+            if self._gateway.kernel is not None:
+                self._gateway.kernel.tick()
             if ticks % TICKS_PER_ROUND == 0:
                 self.look_at_files()
                 self.look_at_mtus()

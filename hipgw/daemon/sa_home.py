@@ -18,7 +18,8 @@ from hipgw.daemon.first_packets import Pair
 from hipgw.daemon.key_export import append_keys
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.traffic_totals import Carried, TrafficTotals
-from hipgw.dataplane.interface import Backend
+from hipgw.dataplane.composite import CompositeBackend, WayOut
+from hipgw.dataplane.interface import Backend, Carrier
 from hipgw.errors import LocalProtocolError
 from hipgw.policy import LsiConflictError
 from hipgw.proto import LimitPath, MoveSa, RemoveSa
@@ -32,6 +33,8 @@ from hipgw.values import (
     SecurityAssociation,
     Spi,
 )
+
+NO_KERNEL: Final = '[datapath] backend = "user"'
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ class SaHome:
         lsis: LsiRegistry,
         clock: Callable[[], float],
         export_file: FilePath | None = None,
+        *,
+        split: CompositeBackend | None = None,
     ) -> None:
         """Start without any.
 
@@ -95,7 +100,9 @@ class SaHome:
             lsis: gives each its LSIs.
             clock: monotonic seconds.
             export_file: in a lab, the file that gets the keys.
+            split: `backend` again, if it has a kernel side.
         """
+        self.split: Final = split
         self._backend = backend
         self._lsis = lsis
         self._clock = clock
@@ -193,15 +200,16 @@ class SaHome:
     def move(self, move: MoveSa) -> bool:
         """Give one other outer addresses: same keys and SPI, the sequence numbers go on.
 
-        An inbound one is found by its SPI alone, so only what is shown of it changes.  False when
-        it is not there, or an outbound one that a newer one has replaced.
+        False when it is not there, or an outbound one that a newer one has replaced.
         """
         sas = self._pairs.get((move.local, move.peer))
         record = None if sas is None else sas.record(move.direction, move.spi)
         if sas is None or record is None:
             return False
         moved = dataclasses.replace(record, path=move.path)
-        if move.direction is Direction.OUT:
+        if move.direction is Direction.IN:
+            self._move_in(moved)
+        else:
             sa = sas.outbound
             if sa is None or sa.spi != move.spi:
                 return False
@@ -217,6 +225,13 @@ class SaHome:
         sas.put(moved)
         return True
 
+    def _move_in(self, moved: SaRecord) -> None:
+        try:
+            self._backend.move_in(moved.spi, moved.local_hit, moved.peer_hit, moved.path)
+        except LocalProtocolError as error:
+            self.counters["sa_refused"] += 1
+            log.warning("SA not moved", extra={"peer_hit": moved.peer_hit, "reason": error})
+
     def limit(self, limit: LimitPath) -> None:
         """Bound what goes to an address that is not verified (RFC 8046 section 5.6)."""
         self._backend.limit(limit.spi, limit.local, limit.peer, limit.credit_octets)
@@ -227,6 +242,35 @@ class SaHome:
         if sas is None or sas.outbound is None:
             return None
         return sas.record(Direction.OUT, sas.outbound.spi)
+
+    def way_out(self, local: Hit, peer: Hit) -> WayOut:
+        """Where a packet of a pair with an outbound SA has to go now."""
+        return WayOut.USER if self.split is None else self.split.way_out(local, peer)
+
+    def send_in_kernel(self, local: Hit, peer: Hit, packet: bytes) -> bool:
+        """Send an inner packet through the kernel; False when it refuses."""
+        return self.split is not None and self.split.kernel.send(local, peer, packet)
+
+    def is_kernels(self, spi: Spi) -> bool:
+        """Whether the kernel carries an inbound SPI."""
+        return self.split is not None and self.split.kernel.has_inbound(spi)
+
+    def carrier_of(self, record: SaRecord) -> Carrier:
+        """Who carries one; user space where nobody does."""
+        if self.split is None:
+            return Carrier.USER
+        key = record.direction, record.spi, record.local_hit, record.peer_hit
+        return self.split.carrier_of(*key) or Carrier.USER
+
+    def reason_for_user(self, record: SaRecord) -> str:
+        """Why the kernel does not carry one, in words; empty when it does."""
+        if self.split is None:
+            return NO_KERNEL
+        if self.carrier_of(record) is Carrier.KERNEL:
+            return ""
+        return self.split.reason_for_user(
+            record.local_hit, record.peer_hit, record.suite, record.path
+        )
 
     def has_peer(self, peer: Hit) -> bool:
         """Whether some SA belongs to this peer."""

@@ -68,7 +68,14 @@ class SubnetRoutes:
             here6=ranges[6],
             clamp_mss=gateway.config.gateway.clamp_mss,
         )
+        if gateway.sas.split is not None:
+            gateway.sas.split.is_routed = self._is_routed
         self.set_routes()
+
+    def _is_routed(self, peer: Hit) -> bool:
+        """Whether packets of hosts that know no HIP may come from a peer, or go there."""
+        has_hosts_here = bool(self._gateway.config.gateway.local_subnets)
+        return has_hosts_here or peer in self._table.owners
 
     def _prefixes(self) -> dict[Network, Hit]:
         own = set(self._gateway.facts.hits)

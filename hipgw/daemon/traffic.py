@@ -22,6 +22,8 @@ from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.ports import FAMILY_HIT, PortFamilies
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.underlay import route_to
+from hipgw.dataplane.composite import WayOut
+from hipgw.dataplane.interface import Carrier
 from hipgw.errors import LocalProtocolError
 from hipgw.resolve import Resolver, is_hit
 from hipgw.values import HIP_UDP_PORT, Address, Encapsulation, Hit, Lsi, Path, Spi
@@ -32,6 +34,8 @@ PORT_FAMILY_S: Final = 2.0
 SUSPECTS_MOST: Final = 4
 """Peers behind one address that ESP with an unknown SPI may come from."""
 UDP: Final = 17
+IPV4: Final = 4
+LSI_REASON: Final = "LSIs are in use: a BEET state of the kernel serves one pair of addresses"
 QUEUE_S: Final = 30.0
 """Longer than all tries of a base exchange: what still waits then, waits in vain."""
 
@@ -182,6 +186,7 @@ class Traffic:
         self._ready: dict[Pair, None] = {}
         self._port_families: dict[tuple[int, int], float] = {}
         self._queued_at: dict[Pair, float] = {}
+        self._to_user_space: set[Pair] = set()
         self._failures = 0
         self._limited = RateLimitedLog(log)
         self.counters: Counter[str] = Counter()
@@ -250,14 +255,59 @@ class Traffic:
             # Sent up again and again if it were injected: the SA answers to another LSI.
             self.counters["lsi_changed"] += 1
         else:
+            self._send(packet, local, peer)
+
+    def _send(self, packet: bytes, local: Hit, peer: Hit) -> None:
+        """A packet of a pair that has an outbound SA, wherever that lives."""
+        way = self._sas.way_out(local, peer)
+        if way is WayOut.USER:
             self._inject(packet)
+        elif packet[0] >> 4 == IPV4:
+            self._bring_to_user_space(packet, local, peer)
+        elif way is WayOut.KERNEL:
+            if not self._sas.send_in_kernel(local, peer, packet):
+                self.counters["kernel_not_sent"] += 1
+        else:
+            self._wait(packet, (local, peer))
+
+    def _bring_to_user_space(self, packet: bytes, local: Hit, peer: Hit) -> None:
+        """A packet to an LSI: a state of the kernel serves the HITs alone, so new keys go to us."""
+        split, pair = self._sas.split, (local, peer)
+        self._wait(packet, pair)
+        if split is not None and pair not in self._to_user_space:
+            self._to_user_space.add(pair)
+            split.wish(local, peer, Carrier.USER, LSI_REASON)
+            self._rekey(pair)
+
+    def _rekey(self, pair: Pair) -> None:
+        local, peer = pair
+
+        def rekey(now: float) -> None:
+            self._engine.endpoint.rekey_association(peer, now, local=local)
+
+        self._engine.step(rekey)
+
+    def _rekey_again(self) -> None:
+        """Pairs whose rekey could not begin, because another one was not done."""
+        for pair in tuple(self._to_user_space):
+            if self._sas.outbound_of(*pair) is None or self._sas.way_out(*pair) is WayOut.USER:
+                self._to_user_space.discard(pair)
+            else:
+                self._rekey(pair)
+
+    def _wait(self, packet: bytes, pair: Pair) -> None:
+        """Keep a packet until the pair's next outbound SA."""
+        if self._queue.put(pair, packet):
+            self._queued_at.setdefault(pair, self._engine.now())
 
     def _on_no_sa_routed(self, packet: bytes, local: Hit, peer: Hit) -> None:
         """A packet of a host that knows no HIP, to a prefix of a peer."""
         if self._sas.outbound_of(local, peer) is None:
             self._keep(packet, local, peer)
-        else:
+        elif self._sas.way_out(local, peer) is WayOut.USER:
             self._inject(packet)
+        else:
+            self._bring_to_user_space(packet, local, peer)
 
     def _hit_behind(self, identifier: Hit | Lsi) -> Hit | None:
         if isinstance(identifier, Hit):
@@ -317,7 +367,7 @@ class Traffic:
         for pair in ready:
             self._queued_at.pop(pair, None)
             for packet in self._queue.take(pair):
-                self._inject(packet)
+                self._send(packet, *pair)
 
     def on_failed(self, local: Hit, peer: Hit) -> None:
         """No association: what waited is dropped."""
@@ -378,6 +428,9 @@ class Traffic:
     def on_strange(self, _octets: bytes, meta: tuple[Any, ...]) -> None:
         """ESP names no SA of ours: from a peer's address it says that we have lost our state."""
         packed, port, protocol, spi = meta
+        if self._sas.is_kernels(Spi(spi)):
+            self.counters["kernel_copies"] += 1
+            return
         source = (IPv4Address if len(packed) == 4 else IPv6Address)(packed)
         encapsulation = Encapsulation.UDP if protocol == UDP else Encapsulation.RAW
         for peer in self._resolver.hits_at(source)[:SUSPECTS_MOST]:
@@ -412,6 +465,7 @@ class Traffic:
             if now - set_at >= PORT_FAMILY_S:
                 del self._port_families[protocol, port]
                 self._data_path.set_port_family(protocol, port, 0)
+        self._rekey_again()
         for pair, queued_at in list(self._queued_at.items()):
             if now - queued_at >= QUEUE_S:
                 self.on_failed(*pair)

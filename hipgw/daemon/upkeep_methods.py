@@ -1,6 +1,6 @@
 """What can be asked of the daemon about keys and addresses of associations that are there.
 
-    rekey*: target, wait_s (default 15) -> {"peer": {...}, "took_s"}
+    rekey*: target, wait_s (default 15), to (user, kernel) -> {"peer": {...}, "took_s"}
     manual_update*: target (default: all peers), rekey (default: false) -> {"peers": how many}
     open_sa_pair*: target, address (one of ours) -> {} (RFC 8047 section 5.1)
     locators: -> {"locators": [own addresses, best first], "announce_locators"}
@@ -18,6 +18,8 @@ from hipgw.daemon import views
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.sa_home import NO_KERNEL
+from hipgw.dataplane.interface import Carrier
 from hipgw.proto import Closed, Event, Rekeyed, State
 from hipgw.resolve import parse_locator
 from hipgw.values import Hit
@@ -99,11 +101,13 @@ class UpkeepMethods:
         return {}
 
     async def _rekey(self, params: Params) -> dict[str, Any]:
-        given = take_params(params, target=str, wait_s=float)
+        given = take_params(params, target=str, wait_s=float, to=str)
         wait_s = float(given.get("wait_s", WAIT_S))
         if not 0 <= wait_s <= WAIT_LIMIT_S:
             raise RefusedError("bad_params", f"wait_s is {wait_s:g}", f"use 0 to {WAIT_LIMIT_S:g}")
         peer = self._target(given)
+        if "to" in given:
+            self._choose_carrier(peer, given["to"])
         gateway = self._gateway
         started_s = gateway.engine.now()
 
@@ -126,6 +130,22 @@ class UpkeepMethods:
         if shown is None:
             raise RefusedError("failed", f"the association with {peer} is gone again", "try again")
         return {"peer": shown, "took_s": round(gateway.engine.now() - started_s, 6)}
+
+    def _choose_carrier(self, peer: Hit, word: str) -> None:
+        """New keys are to live there; RefusedError when they cannot."""
+        if word not in set(Carrier):
+            raise RefusedError("bad_params", f"nothing is called {word!r}", "use user or kernel")
+        sas = self._gateway.sas
+        if sas.split is None:
+            raise RefusedError(
+                "failed", f"this daemon runs with {NO_KERNEL}", 'set it to "auto" and restart'
+            )
+        for view in self._gateway.engine.endpoint.table.views_of(peer):
+            record = sas.outbound_of(view.local, peer)
+            reason = "" if record is None else sas.split.reason_against(record.suite, record.path)
+            if word == Carrier.KERNEL and reason:
+                raise RefusedError("failed", f"the kernel cannot: {reason}", "see `hipgw doctor`")
+            sas.split.wish(view.local, peer, Carrier(word), "hipgw rekey --to user")
 
     def _begin(self, peer: Hit, waiter: asyncio.Future[Event | None]) -> None:
         """Start the rekey, unless one is under way: the end of that one is as good."""

@@ -298,6 +298,8 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
         "age_s": round(max(now - record.installed_s, 0.0), 3),
         "last_used_s": None if last_used_s is None else round(max(now - last_used_s, 0.0), 3),
         "current": gateway.sas.is_current(record),
+        "carrier": str(gateway.sas.carrier_of(record)),
+        "carrier_reason": gateway.sas.reason_for_user(record),
     }
 
 

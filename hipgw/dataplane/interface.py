@@ -6,9 +6,27 @@ for tests (`memory`).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
-from hipgw.values import Direction, Hit, SaStatistics, SecurityAssociation, Spi
+from hipgw.values import Direction, Hit, Path, SaStatistics, SecurityAssociation, Spi
+
+
+class Carrier(StrEnum):
+    """Who carries a security association."""
+
+    USER = "user"
+    KERNEL = "kernel"
+
+
+class Preference(StrEnum):
+    """`[datapath] backend`: who carries associations that both could."""
+
+    AUTO = "auto"
+    """The kernel what it can, user space the rest."""
+    USER = "user"
+    KERNEL = "kernel"
+    """As AUTO, and ESP in UDP, too, which then never comes to user space."""
 
 
 class Backend(Protocol):
@@ -42,6 +60,20 @@ class Backend(Protocol):
 
         A number adds to what is left of earlier ones; None lifts the limit (RFC 8046 5.6).
         """
+
+    def move_in(self, spi: Spi, local_hit: Hit, peer_hit: Hit, path: Path) -> bool:
+        """Expect the packets of an inbound SA at another address; False when there is none.
+
+        Keys, SPI and the anti-replay window stay.
+
+        Raises:
+            LocalProtocolError: it cannot be moved, and works on where it was.
+        """
+
+    def carrier_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> Carrier | None:
+        """Who carries an SA; None when there is none."""
 
     def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
         """Counters of each SA that is installed.

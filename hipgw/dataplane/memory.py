@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hipgw.values import Direction, Hit, SaStatistics, SecurityAssociation, Spi
+from hipgw.dataplane.interface import Carrier
+from hipgw.values import Direction, Hit, Path, SaStatistics, SecurityAssociation, Spi
 
 
 class RecordingBackend:
@@ -58,6 +59,18 @@ class RecordingBackend:
             == (Direction.OUT, spi, local_hit, peer_hit)
             for sa in self.installed
         )
+
+    def move_in(self, spi: Spi, local_hit: Hit, peer_hit: Hit, path: Path) -> bool:
+        """Record; whether it is there."""
+        self.calls.append(("move_in", spi, path))
+        return self.carrier_of(Direction.IN, spi, local_hit, peer_hit) is not None
+
+    def carrier_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> Carrier | None:
+        """User space, if it is there."""
+        found = self.statistics_of(direction, spi, local_hit, peer_hit)
+        return None if found is None else Carrier.USER
 
     def statistics_of(
         self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Final
 
 from hipgw._fastpath.worker import DataPath
+from hipgw.dataplane.interface import Carrier
 from hipgw.errors import LocalProtocolError
 from hipgw.values import (
     Direction,
     Encapsulation,
     Hit,
     Lsi,
+    Path,
     SaStatistics,
     SecurityAssociation,
     Spi,
@@ -81,6 +83,17 @@ class UserBackend:
     def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
         """See `Backend.limit`."""
         return self.datapath.limit_out(spi, local_hit.packed, peer_hit.packed, octets)
+
+    def move_in(self, spi: Spi, local_hit: Hit, peer_hit: Hit, path: Path) -> bool:  # noqa: ARG002
+        """See `Backend.move_in`: an SPI is found at whatever address it arrives."""
+        return self.carrier_of(Direction.IN, spi, local_hit, peer_hit) is not None
+
+    def carrier_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> Carrier | None:
+        """See `Backend.carrier_of`."""
+        found = self.statistics_of(direction, spi, local_hit, peer_hit)
+        return None if found is None else Carrier.USER
 
     def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
         """See `Backend.statistics`."""

@@ -113,8 +113,8 @@ def test_ipv6(files: HostFiles) -> None:
 
 
 def test_kernel_esp_is_for_information() -> None:
-    assert host_checks.check_kernel_esp("BEET with 2 of 2 suites") == Check(
-        "kernel esp", "ok", "BEET with 2 of 2 suites; hipgw carries ESP in user space"
+    assert host_checks.check_kernel_esp("BEET with 15 of 15 suites") == Check(
+        "kernel esp", "ok", "BEET with 15 of 15 suites; see [datapath] backend"
     )
 
 

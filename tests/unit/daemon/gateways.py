@@ -27,6 +27,7 @@ from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.dataplane.interface import Carrier
 from hipgw.proto import Endpoint
 from hipgw.resolve import HostsFiles, Peer, Resolver
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics, Spi
@@ -93,6 +94,17 @@ class RecordingBackend:
         assert local_hit != peer_hit
         self.limits.append((spi, octets))
         return (Direction.OUT, spi) in self.sas
+
+    def move_in(self, spi: Spi, local_hit: Hit, peer_hit: Hit, path: Path) -> bool:
+        assert local_hit != peer_hit
+        assert path
+        return (Direction.IN, spi) in self.sas
+
+    def carrier_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> Carrier | None:
+        assert local_hit != peer_hit
+        return Carrier.USER if (direction, spi) in self.sas else None
 
     def statistics_of(
         self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit

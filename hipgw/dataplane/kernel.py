@@ -1,0 +1,493 @@
+"""The kernel backend: security associations as BEET states of Linux (XFRM)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Final
+
+from hipgw.dataplane.interface import Carrier
+from hipgw.dataplane.kernel_pairs import (
+    OWNERSHIP,
+    REQIDS,
+    InPolicy,
+    KernelPair,
+    KernelSa,
+    ends_of,
+    in_policy,
+    inner_octets,
+    out_policy,
+    policy_name,
+    selector_of,
+    state_of,
+)
+from hipgw.errors import LocalProtocolError
+from hipgw.netlink.xfrm import (
+    Migration,
+    PolicyDirection,
+    Removed,
+    StateId,
+    StateReport,
+    XfrmClient,
+    XfrmError,
+    XfrmState,
+    remove_owned,
+)
+from hipgw.netlink.xfrm.ownership import ALREADY_GONE
+from hipgw.values import Direction, Hit, Path, SaStatistics, SecurityAssociation, Spi
+
+LOOKS_MOST: Final = 512
+"""States that one call of `statistics` asks about; the next call asks about the next ones."""
+
+log = logging.getLogger(__name__)
+
+Pair = tuple[Hit, Hit]
+
+
+class KernelBackend:
+    """Puts states and policies into the kernel of the calling thread's network namespace.
+
+    Attributes:
+        on_inbound: told of the inbound SPIs whenever they change.
+    """
+
+    def __init__(
+        self,
+        client: XfrmClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_inbound: Callable[[Collection[int]], None] = lambda _: None,
+    ) -> None:
+        self._client: Final = client
+        self._clock = clock
+        self.on_inbound = on_inbound
+        self._pairs: dict[Pair, KernelPair] = {}
+        self._names: dict[StateId, tuple[KernelPair, KernelSa]] = {}
+        self._inbound: set[int] = set()
+        self._reqids_used: set[int] = set()
+        self._next_reqid = 0
+        self._looked = 0
+        self._gone: list[tuple[KernelPair, KernelSa]] = []
+        self._raw: socket.socket | None = None
+
+    # --- the interface of a backend ---
+
+    def clear_leftovers(self) -> Removed:
+        """Remove what a killed daemon left, known by its request ids; nothing of anybody else's.
+
+        Raises:
+            XfrmError: the kernel refused.
+        """
+        return remove_owned(self._client, OWNERSHIP)
+
+    def install(self, sa: SecurityAssociation) -> None:
+        """See `Backend.install`; an outbound SA with the SPI of the present one moves it."""
+        pair = self._pair(sa.local_hit, sa.peer_hit)
+        try:
+            if sa.direction is Direction.IN:
+                self._install_in(pair, sa)
+            elif pair.outbound is not None and pair.outbound.spi == sa.spi:
+                self._move_out(pair, pair.outbound, sa.path)
+            else:
+                self._install_out(pair, sa)
+        except (XfrmError, ValueError) as error:
+            self._forget_if_empty(pair)
+            raise LocalProtocolError(
+                f"the kernel does not take the SA of SPI {sa.spi:#010x} with {sa.peer_hit}: {error}"
+            ) from error
+
+    def remove(
+        self,
+        direction: Direction,
+        spi: Spi,
+        local_hit: Hit | None = None,
+        peer_hit: Hit | None = None,
+    ) -> bool:
+        """See `Backend.remove`; both HITs are needed."""
+        pair = self._find(local_hit, peer_hit)
+        sa = None if pair is None else _sa_of(pair, direction, spi)
+        if pair is None or sa is None:
+            return False
+        if direction is Direction.OUT:
+            self._drop_out_policy(pair)
+            pair.outbound = None
+        else:
+            del pair.inbound[spi]
+            if not pair.inbound:
+                self._drop_in_policy(pair)
+        self._drop_state(sa)
+        self._forget_if_empty(pair)
+        return True
+
+    def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
+        """Hold everything back while a limit is set: the kernel cannot count down and go on.
+
+        Packets then meet no policy and go to the TUN device, where they may wait.
+        """
+        pair = self._find(local_hit, peer_hit)
+        if pair is None or pair.outbound is None or pair.outbound.spi != spi:
+            return False
+        pair.is_held = octets is not None
+        self.restore_policies(pair)
+        return True
+
+    def statistics(self, used_since_s: float = 0.0) -> list[SaStatistics]:
+        """See `Backend.statistics`; a share of them each time when there are many."""
+        everything = list(self._names.values())
+        if used_since_s and len(everything) > LOOKS_MOST:
+            start = self._looked % len(everything)
+            self._looked = start + LOOKS_MOST
+            everything = (everything[start:] + everything[:start])[:LOOKS_MOST]
+        rows = [row for pair, sa in everything if (row := self._look(pair, sa)) is not None]
+        return [row for row in rows if not used_since_s or (row.last_used_s or 0.0) >= used_since_s]
+        return [
+            row
+            for row in rows
+            if row is not None
+            and (
+                not used_since_s
+                or (row.last_used_s is not None and row.last_used_s >= used_since_s)
+            )
+        ]
+
+    def statistics_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> SaStatistics | None:
+        """See `Backend.statistics_of`."""
+        pair = self._find(local_hit, peer_hit)
+        sa = None if pair is None else _sa_of(pair, direction, spi)
+        return None if pair is None or sa is None else self._look(pair, sa)
+
+    def move_in(self, spi: Spi, local_hit: Hit, peer_hit: Hit, path: Path) -> bool:
+        """See `Backend.move_in`: a state has one destination, so it gets a twin at another one."""
+        pair = self._find(local_hit, peer_hit)
+        sa = None if pair is None else pair.inbound.get(spi)
+        if pair is None or sa is None:
+            return False
+        if sa.path.local != path.local or sa.path.encapsulation is not path.encapsulation:
+            try:
+                self._move_in(pair, sa, path)
+            except (XfrmError, ValueError) as error:
+                raise LocalProtocolError(
+                    f"the kernel does not move the SA of SPI {spi:#010x}: {error}"
+                ) from error
+        sa.path = path
+        return True
+
+    def carrier_of(
+        self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
+    ) -> Carrier | None:
+        """See `Backend.carrier_of`."""
+        pair = self._find(local_hit, peer_hit)
+        found = None if pair is None else _sa_of(pair, direction, spi)
+        return None if found is None else Carrier.KERNEL
+
+    def close(self) -> None:
+        """Remove everything that is ours; harmless twice."""
+        for pair in list(self._pairs.values()):
+            for sa in [*pair.inbound.values(), *([pair.outbound] if pair.outbound else [])]:
+                self.remove(sa.direction, sa.spi, pair.local, pair.peer)
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+        self._client.close()
+
+    # --- for the composite backend and the watch over events ---
+
+    def pair(self, local: Hit, peer: Hit) -> KernelPair | None:
+        """What there is between two HITs."""
+        return self._find(local, peer)
+
+    def pairs(self) -> list[KernelPair]:
+        """Everything that there is."""
+        return list(self._pairs.values())
+
+    def named(self, name: StateId) -> tuple[KernelPair, KernelSa] | None:
+        """Whose state this is, if it is ours."""
+        return self._names.get(name)
+
+    def has_inbound(self, spi: Spi) -> bool:
+        """Whether the kernel carries an inbound SPI."""
+        return spi in self._inbound
+
+    def can_send(self, local: Hit, peer: Hit) -> bool:
+        """Whether what is sent between two HITs now leaves by the kernel."""
+        pair = self._find(local, peer)
+        return pair is not None and pair.has_out_policy
+
+    def send(self, local: Hit, peer: Hit, packet: bytes) -> bool:
+        """Send an inner packet through the kernel's policies, as any program of this host could."""
+        if self._raw is None:
+            self._raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            self._raw.setblocking(False)
+        source = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4))
+        try:
+            self._raw.sendmsg([packet], [source], 0, (str(peer), 0))
+        except OSError:
+            return False
+        return True
+
+    def demand(self, local: Hit, peer: Hit, *, is_shared: bool) -> None:
+        """Say whether user space delivers packets of a pair, too."""
+        pair = self._find(local, peer)
+        if pair is not None and pair.inbound:
+            wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
+            self._put_in_policy(pair, wanted)
+
+    def is_gone(self, sa: KernelSa) -> bool:
+        """Ask the kernel whether a state that should be there is not."""
+        try:
+            self._client.state(sa.name)
+        except XfrmError as error:
+            return error.errno in ALREADY_GONE
+        return False
+
+    def take_gone(self) -> list[tuple[KernelPair, KernelSa]]:
+        """States that a look has missed since the last call."""
+        gone, self._gone = self._gone, []
+        return [entry for entry in gone if self._names.get(entry[1].name) == entry]
+
+    def lose(self, pair: KernelPair, sa: KernelSa) -> None:
+        """A state has gone without us: nothing more is sent into the void."""
+        if sa.direction is Direction.OUT:
+            self._drop_out_policy(pair)
+            pair.outbound = None
+        else:
+            pair.inbound.pop(sa.spi, None)
+            if not pair.inbound:
+                self._drop_in_policy(pair)
+        self._drop_state(sa)
+        self._forget_if_empty(pair)
+
+    def restore_policies(self, pair: KernelPair) -> None:
+        """Put policies back that somebody may have removed, or take them away while held."""
+        if pair.outbound is not None and not pair.is_held:
+            self._replace_or_add(pair, pair.outbound)
+        else:
+            self._drop_out_policy(pair)
+        if pair.inbound and pair.in_policy is not InPolicy.NONE:
+            self._client.replace_policy(in_policy(pair, _family(pair), pair.in_policy))
+
+    # --- states ---
+
+    def _install_in(self, pair: KernelPair, sa: SecurityAssociation) -> None:
+        if (present := pair.inbound.get(sa.spi)) is not None:
+            self.move_in(present.spi, sa.local_hit, sa.peer_hit, sa.path)
+            return
+        entry = self._add(pair, sa)
+        pair.inbound[sa.spi] = entry
+        if pair.in_policy is InPolicy.NONE:
+            try:
+                self._put_in_policy(pair, InPolicy.OPTIONAL)
+            except XfrmError:
+                del pair.inbound[sa.spi]
+                self._drop_state(entry)
+                raise
+        self._inbound.add(sa.spi)
+        self.on_inbound(self._inbound)
+
+    def _install_out(self, pair: KernelPair, sa: SecurityAssociation) -> None:
+        """The new state, then the policy that names it, then the old state goes."""
+        entry, before = self._add(pair, sa), pair.outbound
+        pair.is_held = False
+        try:
+            self._replace_or_add(pair, entry)
+        except XfrmError:
+            self._drop_state(entry)
+            raise
+        pair.outbound = entry
+        if before is not None:
+            self._drop_state(before)
+
+    def _add(self, pair: KernelPair, sa: SecurityAssociation) -> KernelSa:
+        state = state_of(sa, pair.reqid)
+        name = StateId(state.destination, state.spi)
+        if name in self._names:
+            raise ValueError("another peer at this address has chosen the same SPI")
+        try:
+            self._add_state(state, name)
+        finally:
+            state.wipe()
+        entry = KernelSa(sa.direction, sa.spi, sa.path, name)
+        self._names[name] = pair, entry
+        return entry
+
+    def _add_state(self, state: XfrmState, name: StateId) -> None:
+        """Install it; one of ours that nobody knows any more makes room.
+
+        Raises:
+            XfrmError: EEXIST, it is somebody else's.
+        """
+        try:
+            self._client.add_state(state)
+        except XfrmError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            if not OWNERSHIP.has_state(self._client.state(name).state):
+                raise XfrmError(
+                    errno.EEXIST, "add a state", "another program has one with this SPI"
+                ) from error
+            self._client.remove_state(name)
+            self._client.add_state(state)
+
+    def _drop_state(self, sa: KernelSa) -> None:
+        self._names.pop(sa.name, None)
+        if sa.direction is Direction.IN and sa.spi in self._inbound:
+            self._inbound.discard(sa.spi)
+            self.on_inbound(self._inbound)
+        self._quietly(lambda: self._client.remove_state(sa.name))
+
+    def _move_out(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
+        """MIGRATE: keys, SPI and sequence numbers stay.
+
+        Raises:
+            ValueError: the encapsulation changes; only new keys can do that.
+        """
+        if path.encapsulation is not sa.path.encapsulation or (
+            (path.local_port, path.peer_port) != (sa.path.local_port, sa.path.peer_port)
+        ):
+            raise ValueError("MIGRATE does not change the encapsulation")
+        old_source, old_destination = ends_of(Direction.OUT, sa.path)
+        source, destination = ends_of(Direction.OUT, path)
+        if (old_source, old_destination) == (source, destination):
+            return
+        if not pair.has_out_policy:
+            self._replace_or_add(pair, sa)
+        move = Migration(old_source, old_destination, source, destination, reqid=pair.reqid)
+        selector = selector_of(Direction.OUT, pair.local, pair.peer)
+        self._client.migrate(selector, PolicyDirection.OUT, [move])
+        del self._names[sa.name]
+        sa.name, sa.path = replace(sa.name, destination=destination), path
+        self._names[sa.name] = pair, sa
+        if pair.is_held:
+            self._drop_out_policy(pair)
+
+    def _move_in(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
+        """The same state with its window at our new address; the one at the old address goes."""
+        if path.encapsulation is not sa.path.encapsulation:
+            raise ValueError("only new keys change the encapsulation")
+        report = self._client.state(sa.name, with_keys=True)
+        source, destination = ends_of(Direction.IN, path)
+        moved = replace(report.state, source=source, destination=destination)
+        name = StateId(destination, sa.name.spi)
+        try:
+            if name not in self._names:
+                self._add_state(moved, name)
+        finally:
+            moved.wipe()
+        old, sa.name = sa.name, name
+        del self._names[old]
+        self._names[name] = pair, sa
+        self._quietly(lambda: self._client.remove_state(old))
+
+    def _look(self, pair: KernelPair, sa: KernelSa) -> SaStatistics | None:
+        try:
+            report = self._client.state(sa.name)
+        except XfrmError as error:
+            if error.errno in ALREADY_GONE:
+                self._gone.append((pair, sa))
+            else:
+                log.warning("state not read", extra={"peer_hit": pair.peer, "reason": error})
+            return None
+        if report.usage.packets > sa.packets:
+            sa.last_used_s = self._clock()
+        sa.packets = report.usage.packets
+        octets = inner_octets(report.usage.octets, report.usage.packets)
+        return SaStatistics(
+            direction=sa.direction,
+            spi=sa.spi,
+            local_hit=pair.local,
+            peer_hit=pair.peer,
+            packets=report.usage.packets,
+            octets=octets,
+            sequence=_sequence(sa.direction, report),
+            last_used_s=sa.last_used_s,
+        )
+
+    # --- policies ---
+
+    def _replace_or_add(self, pair: KernelPair, sa: KernelSa) -> None:
+        """The policy of ours is replaced in one step; somebody else's is never touched."""
+        policy = out_policy(pair, sa)
+        if pair.has_out_policy:
+            self._client.replace_policy(policy)
+        else:
+            self._client.add_policy(policy)
+        pair.has_out_policy = True
+
+    def _drop_out_policy(self, pair: KernelPair) -> None:
+        if pair.has_out_policy:
+            pair.has_out_policy = False
+            name = policy_name(Direction.OUT, pair.local, pair.peer)
+            self._quietly(lambda: self._client.remove_policy(name))
+
+    def _put_in_policy(self, pair: KernelPair, wanted: InPolicy) -> None:
+        if pair.in_policy is wanted:
+            return
+        policy = in_policy(pair, _family(pair), wanted)
+        if pair.in_policy is InPolicy.NONE:
+            self._client.add_policy(policy)
+        else:
+            self._client.replace_policy(policy)
+        pair.in_policy = wanted
+
+    def _drop_in_policy(self, pair: KernelPair) -> None:
+        if pair.in_policy is not InPolicy.NONE:
+            pair.in_policy = InPolicy.NONE
+            name = policy_name(Direction.IN, pair.local, pair.peer)
+            self._quietly(lambda: self._client.remove_policy(name))
+
+    def _quietly(self, act: Callable[[], None]) -> None:
+        """Take something away that may be gone already."""
+        try:
+            act()
+        except XfrmError as error:
+            if error.errno not in ALREADY_GONE:
+                log.warning("not removed from the kernel", extra={"reason": error})
+
+    # --- pairs ---
+
+    def _find(self, local: Hit | None, peer: Hit | None) -> KernelPair | None:
+        return None if local is None or peer is None else self._pairs.get((local, peer))
+
+    def _pair(self, local: Hit, peer: Hit) -> KernelPair:
+        found = self._pairs.get((local, peer))
+        if found is None:
+            found = self._pairs[local, peer] = KernelPair(local, peer, self._new_reqid())
+        return found
+
+    def _new_reqid(self) -> int:
+        if len(self._reqids_used) >= len(REQIDS):
+            raise LocalProtocolError(f"the kernel has {len(REQIDS)} associations already")
+        while True:
+            reqid = REQIDS[self._next_reqid % len(REQIDS)]
+            self._next_reqid += 1
+            if reqid not in self._reqids_used:
+                self._reqids_used.add(reqid)
+                return reqid
+
+    def _forget_if_empty(self, pair: KernelPair) -> None:
+        if pair.is_empty and self._pairs.pop((pair.local, pair.peer), None) is not None:
+            self._reqids_used.discard(pair.reqid)
+
+
+def _sa_of(pair: KernelPair, direction: Direction, spi: Spi) -> KernelSa | None:
+    if direction is Direction.IN:
+        return pair.inbound.get(spi)
+    found = pair.outbound
+    return found if found is not None and found.spi == spi else None
+
+
+def _family(pair: KernelPair) -> int:
+    return next(iter(pair.inbound.values())).path.local.version
+
+
+def _sequence(direction: Direction, report: StateReport) -> int:
+    numbers = report.state.replay_esn or report.state.replay
+    if numbers is None:
+        return 0
+    return numbers.outbound if direction is Direction.OUT else numbers.inbound

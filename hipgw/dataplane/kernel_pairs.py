@@ -1,0 +1,159 @@
+"""Security associations of HIP as XFRM states and policies.
+
+A BEET state carries exactly one pair of inner addresses (measured on Linux 6.1 and 6.12: a state
+restores the addresses of its selector, whatever was sent).  Ours carry the HITs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from hipgw.dataplane.kernel_suites import kernel_algorithms
+from hipgw.netlink.xfrm import (
+    Encapsulation,
+    Lifetime,
+    Ownership,
+    PolicyDirection,
+    PolicyId,
+    ReplayEsn,
+    Selector,
+    StateId,
+    Template,
+    XfrmPolicy,
+    XfrmState,
+)
+from hipgw.values import Address, Direction, Hit, Path, SecurityAssociation, Spi
+from hipgw.values import Encapsulation as HipEncapsulation
+
+REQIDS: Final = range(0x4849_0000, 0x4859_0000)
+"""Request ids of hipgw ("HI"), one for each pair of HITs: by them it knows its own again."""
+OWNERSHIP: Final = Ownership(REQIDS)
+PRIORITY: Final = 0x4849
+WINDOW_PACKETS: Final = 1024
+"""Anti-replay, without extended sequence numbers."""
+SOFT_PACKETS: Final = 0xF000_0000
+"""Outbound packets after which an event asks for new keys, as in user space."""
+FIRST_PACKET: Final = 1
+"""Inbound packets after which an event says that the peer uses an SA."""
+IPV6_HEADER_OCTETS: Final = 40
+ANY: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
+
+
+class InPolicy(Enum):
+    """What a host demands of packets that arrive from a peer's HIT."""
+
+    NONE = 0
+    """Nothing: user space carries."""
+    OPTIONAL = 1
+    """ESP of the kernel, or what user space delivers: while both carry."""
+    STRICT = 2
+    """ESP of the kernel."""
+
+
+@dataclass(slots=True)
+class KernelSa:
+    """A state that is installed, and what was seen of it."""
+
+    direction: Direction
+    spi: Spi
+    path: Path
+    name: StateId
+    packets: int = 0
+    last_used_s: float | None = None
+    """CLOCK_MONOTONIC of the look that saw more packets than the one before."""
+
+
+@dataclass(slots=True)
+class KernelPair:
+    """What the kernel has for a pair of HITs."""
+
+    local: Hit
+    peer: Hit
+    reqid: int
+    inbound: dict[Spi, KernelSa] = field(default_factory=dict)
+    outbound: KernelSa | None = None
+    is_held: bool = False
+    """Nothing may be sent now; packets go the way of those that have no SA."""
+    has_out_policy: bool = False
+    in_policy: InPolicy = InPolicy.NONE
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.outbound is None and not self.inbound
+
+
+def ends_of(direction: Direction, path: Path) -> tuple[Address, Address]:
+    """Outer source and destination of packets in a direction."""
+    if direction is Direction.OUT:
+        return path.local, path.peer
+    return path.peer, path.local
+
+
+def selector_of(direction: Direction, local: Hit, peer: Hit) -> Selector:
+    """The one pair of inner addresses."""
+    ours, theirs = IPv6Address(local.packed), IPv6Address(peer.packed)
+    if direction is Direction.OUT:
+        return Selector.between(ours, theirs)
+    return Selector.between(theirs, ours)
+
+
+def encapsulation_of(direction: Direction, path: Path) -> Encapsulation | None:
+    """Ports of the outer UDP header, if there is one."""
+    if path.encapsulation is HipEncapsulation.RAW:
+        return None
+    if direction is Direction.OUT:
+        return Encapsulation(path.local_port, path.peer_port)
+    return Encapsulation(path.peer_port, path.local_port)
+
+
+def state_of(sa: SecurityAssociation, reqid: int) -> XfrmState:
+    """A state with copies of the keys; `wipe` it when it has been handed over."""
+    source, destination = ends_of(sa.direction, sa.path)
+    algorithms = kernel_algorithms(sa.suite, sa.encryption_key, sa.authentication_key)
+    limit = SOFT_PACKETS if sa.direction is Direction.OUT else FIRST_PACKET
+    return XfrmState(
+        source=source,
+        destination=destination,
+        spi=int(sa.spi),
+        selector=selector_of(sa.direction, sa.local_hit, sa.peer_hit),
+        aead=algorithms.aead,
+        cipher=algorithms.cipher,
+        authentication=algorithms.authentication,
+        reqid=reqid,
+        replay_window=0,
+        replay_esn=ReplayEsn(WINDOW_PACKETS),
+        encapsulation=encapsulation_of(sa.direction, sa.path),
+        lifetime=Lifetime(soft_packets=limit),
+    )
+
+
+def out_policy(pair: KernelPair, sa: KernelSa) -> XfrmPolicy:
+    """What is sent between the HITs leaves by exactly this state."""
+    source, destination = ends_of(Direction.OUT, sa.path)
+    template = Template(source, destination, reqid=pair.reqid, spi=int(sa.spi))
+    selector = selector_of(Direction.OUT, pair.local, pair.peer)
+    return XfrmPolicy(selector, PolicyDirection.OUT, (template,), PRIORITY)
+
+
+def in_policy(pair: KernelPair, family: int, demand: InPolicy) -> XfrmPolicy:
+    """What arrives between the HITs came out of one of this pair's states, whatever its path."""
+    template = Template(
+        ANY[family], ANY[family], reqid=pair.reqid, optional=demand is InPolicy.OPTIONAL
+    )
+    selector = selector_of(Direction.IN, pair.local, pair.peer)
+    return XfrmPolicy(selector, PolicyDirection.IN, (template,), PRIORITY)
+
+
+def policy_name(direction: Direction, local: Hit, peer: Hit) -> PolicyId:
+    """What names the policy of a pair."""
+    way = PolicyDirection.OUT if direction is Direction.OUT else PolicyDirection.IN
+    return PolicyId(selector_of(direction, local, peer), way)
+
+
+def inner_octets(octets: int, packets: int) -> int:
+    """Octets of inner packets, from what the kernel counts: it leaves their IP headers out."""
+    return octets + packets * IPV6_HEADER_OCTETS
