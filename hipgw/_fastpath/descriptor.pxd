@@ -22,3 +22,8 @@ cdef packed struct PacketDesc:
     uint16_t gso_octets         # segment size of a super-packet; 0 = one packet (offloads fill it)
     uint8_t next_header         # ESP next header: protocol of the inner payload
     uint8_t family              # inner family: 6 (HITs) or 4 (LSIs)
+
+
+cdef inline void drop(PacketDesc *d, int reason) noexcept nogil:
+    d.verdict = DROP
+    d.reason = <uint16_t>reason
