@@ -1,0 +1,57 @@
+"""A packet's cost from one SA to a million: `python -m bench.sas [--counts 1,1000]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from bench.machine import describe
+from hipgw._fastpath import ipsec_mb
+from hipgw.perf.sas import COUNTS, ROUNDS, ScaleFigure, measure_sas
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="of SA pairs")
+    parser.add_argument("--octets", default="64,1420", help="of inner payload")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", type=Path, help="write every round there")
+    options = parser.parse_args()
+    machine = describe()
+    print(machine)
+    print(
+        f"{'library':<30} {'octets':>6} {'SA pairs':>9} {'seal ns':>8} {'open ns':>8}"
+        f" {'octets/pair':>11} {'pairs/s':>8}  cost against the fewest"
+    )
+    firsts: dict[tuple[str, int], ScaleFigure] = {}
+
+    def show(figure: ScaleFigure) -> None:
+        first = firsts.setdefault((figure.library, figure.octets), figure)
+        print(row(figure, figure.ratios_to(first)), flush=True)
+
+    figures = measure_sas(
+        counts=[int(count) for count in options.counts.split(",")],
+        octets=[int(octets) for octets in options.octets.split(",")],
+        variants=(*ipsec_mb.variants()[:1], ""),
+        rounds=options.rounds,
+        on_figure=show,
+    )
+    if options.json:
+        report = {"machine": machine, "figures": [figure.as_json() for figure in figures]}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def row(figure: ScaleFigure, ratios: list[float]) -> str:
+    """A line of the table: medians, and the ratio with its spread."""
+    return (
+        f"{figure.library[:30]:<30} {figure.octets:>6} {figure.pairs:>9}"
+        f" {statistics.median(figure.seal_ns):>8.1f} {statistics.median(figure.open_ns):>8.1f}"
+        f" {figure.octets_per_pair:>11.0f} {figure.installs_s:>8.0f}"
+        f"  {statistics.median(ratios):.2f} [{min(ratios):.2f} .. {max(ratios):.2f}]"
+    )
+
+
+if __name__ == "__main__":
+    main()

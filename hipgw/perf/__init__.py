@@ -1,0 +1,1 @@
+"""The engine behind `hipgw bench`: figures of kernels, taken in memory."""
