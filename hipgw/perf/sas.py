@@ -83,8 +83,8 @@ class Population:
         self.octets_per_pair = (_resident_octets() - before_octets) / pairs
 
 
-def install_pair(tables: SaTables, number: int) -> None:
-    """Install an outbound SA and the inbound one that opens what it seals."""
+def install_pair(tables: SaTables, number: int, port: int = 10500) -> None:
+    """Install an outbound SA, over UDP to 127.0.0.1, and the inbound one that opens its packets."""
     key = number.to_bytes(20, "little")
     peer = peer_hit(number)
     lsi = (0x01000002 + number).to_bytes(4, "big")
@@ -101,7 +101,7 @@ def install_pair(tables: SaTables, number: int) -> None:
         destination=b"\x7f\0\0\1",
         udp=True,
         source_port=10500,
-        destination_port=10500,
+        destination_port=port,
     )
     tables.install_in(spi, EspSuite.AES_GCM_16, key, b"", *names)
 
