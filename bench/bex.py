@@ -30,7 +30,7 @@ from bench import machine
 from bench.figures import Figure, goal_line, ratio_line, series
 from hipgw._fastpath.answer_i1 import I1Desk
 from hipgw._fastpath.tables import SaTables
-from hipgw.crypto import PrivateHostIdentity
+from hipgw.crypto import PrivateHostIdentity, identities
 from hipgw.daemon.strangers import Strangers
 from hipgw.proto import Compute, Endpoint, EndpointConfig, Event, PublishR1s, SendDatagram
 from hipgw.values import DhGroup, Encapsulation, HipCipher, Path
@@ -177,12 +177,14 @@ def rounds_of(
 ) -> tuple[Figure, Figure]:
     """Exchanges a second and core, and what libcrypto's operations allow."""
     responder = PrivateHostIdentity.generate("ecdsa-p256")
-    initiators = [PrivateHostIdentity.generate("ecdsa-p256") for _ in range(exchanges)]
     crypto = Libcrypto(exchanges)
     ours: list[float] = []
     bound: list[float] = []
     for _ in range(count):
-        party = Party(responder, initiators)
+        # Strangers in each round, whose keys nobody has parsed before.
+        strangers = [PrivateHostIdentity.generate("ecdsa-p256") for _ in range(exchanges)]
+        party = Party(responder, strangers)
+        identities._parsed.cache_clear()  # noqa: SLF001 - it has seen them as Initiators
         gc.collect()
         gc.freeze()  # as the daemon does
         ours.append(exchanges / exchanges_s(party, profile))

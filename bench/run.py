@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import machine, wireguard
+from bench import machine
 from bench.figures import Figure, goal_line, ratio_line, series
 from bench.iperf import tcp_mbit_per_s
 from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
+from hipgw.perf.bex import first_ping_ms
+from hipgw.perf.rivals.wireguard_go import WireguardGo
 
 BASE_EXCHANGES = 21
 READY_PATIENCE_S = 15.0
@@ -34,16 +35,7 @@ def say(line: str = "") -> None:
 
 def base_exchange(lab: Lab, encapsulation: str) -> Figure:
     """First packet to first ESP reply, as the first ping of a fresh association sees it."""
-    a, b = lab.host("a"), lab.host("b")
-    times = []
-    for _ in range(BASE_EXCHANGES):
-        a.run(["hipgw", "close", str(b.hit)], check=False)
-        time.sleep(0.2)  # CLOSE_ACK
-        said = a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)]).stdout
-        found = re.search(r"time=([\d.]+) ms", said)
-        if found is None:
-            raise HostError(f"no answer to the first ping: {said}")
-        times.append(float(found[1]))
+    times = [first_ping_ms(lab) for _ in range(BASE_EXCHANGES)]
     return series(f"base exchange, {encapsulation}, first packet to reply", "ms", times)
 
 
@@ -90,13 +82,13 @@ def throughput(rounds: int, seconds: int) -> list[Figure]:
     ):
         udp.start_daemons()
         raw.start_daemons()
-        with wireguard.tunnel(udp, Path(directory)) as inner:
+        with WireguardGo().tunnel(udp, Path(directory), 1500) as rival:
             runs: dict[str, Callable[[], float]] = {
                 "bare veth": lambda: between(udp, str(udp.host("b").addresses[0]), seconds),
                 "hipgw udp": lambda: between(udp, str(udp.host("b").hit), seconds),
                 "hipgw raw": lambda: between(raw, str(raw.host("b").hit), seconds),
                 "hipgw udp, LSI": lambda: between(udp, str(udp.host("b").lsi), seconds),
-                "wireguard-go": lambda: between(udp, inner["b"], seconds),
+                "wireguard-go": lambda: between(udp, rival.destination, seconds),
             }
             for number in range(rounds):
                 for name, run in runs.items():

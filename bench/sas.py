@@ -10,9 +10,8 @@ from pathlib import Path
 
 from bench.machine import describe
 from hipgw._fastpath import ipsec_mb
-from hipgw.perf.esp import library_of, variant
 from hipgw.perf.sa_worker import WorkerRun
-from hipgw.perf.sas import COUNTS, ROUNDS, ScaleFigure, measure_sas
+from hipgw.perf.sas import COUNTS, ROUNDS, ScaleFigure, library_of, measure_sas, variant
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ from hipgw._fastpath.c.sockets cimport iovec, mmsghdr, sockaddr_in6
 from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD, PacketDesc
 
 cdef enum:
-    # Ancillary data of one message: packet information of either family, a segment size.
-    CONTROL_WORDS = 10
+    # Ancillary data of one message: packet information and traffic class of either family, a
+    # segment size.
+    CONTROL_WORDS = 12
     REFUSALS = 64               # a power of two
     # The four sockets of a data path, as indexes.
     UDP4 = 0
@@ -39,6 +40,7 @@ cdef struct Mailbag:
     uint16_t first[BATCH_MOST]          # sending: first part of each message
     uint8_t socket[BATCH_MOST]          # sending: UDP4 .. RAW6
     bint has_gso                        # sending: trains may be tried
+    uint8_t class_mask                  # bits of the traffic class that pass in and out
     Refusal refusals[REFUSALS]          # sending: by the low bits of the SPI
     uint64_t trains                     # sent, or received, since the start
     uint64_t refused                    # trains that the kernel did not take
@@ -61,7 +63,8 @@ cdef inline void fresh(PacketDesc *d, uint32_t offset, uint32_t length) noexcept
     d.sa_index = 0
     d.verdict = FORWARD
     d.reason = 0
-    d.gso_octets = 0
+    d.network_octets = 0
+    d.traffic_class = 0
     d.next_header = 0
     d.family = 0
 

@@ -19,8 +19,7 @@ cdef int beet_rebuild(
 
 cdef enum:
     IP_HEADER_MOST = 40
-    HOP_LIMIT = 64              # of rebuilt inner headers, until the outer one is asked for
-    TRAFFIC_CLASS = 0
+    HOP_LIMIT = 64              # of rebuilt inner headers
 
 # The same with the header at a place of its own, `header` with room for IP_HEADER_MOST; d stays as
 # it is. octets[0] = length of the header.
@@ -38,8 +37,9 @@ cdef uint32_t beet_header_v6(
     uint8_t traffic_class) noexcept nogil
 
 # Both ways over a batch: acts on FORWARD descriptors, sets DROP and reason, returns how many stay.
+# Packets whose next_header is 4 or 41 already are routed, and go whole (routed.pxd).
 cdef Py_ssize_t beet_strip_batch(
-    uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa) noexcept nogil
+    uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa, bint clamp_mss) noexcept nogil
 
 # Family is taken from each descriptor; adds rebuilt packets to sa.octets (beet_rebuild does not).
 cdef Py_ssize_t beet_rebuild_batch(

@@ -24,9 +24,10 @@ wrong by the same difference).
 The arena and the descriptors belong to the caller's batch; nothing is kept.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, load_u64
 from hipgw._fastpath.checksum cimport checksum_adjust, ones_sum
 from hipgw._fastpath.descriptor cimport DROP, FORWARD
 from hipgw._fastpath.octets cimport load_be16, load_be32, store_be16, store_be32
@@ -37,7 +38,9 @@ from hipgw._fastpath.reasons cimport (
     R_NONE,
     R_NOT_HIP_DESTINATION,
     R_SOURCE_NOT_OURS,
+    R_TOO_BIG,
 )
+from hipgw._fastpath.routed cimport IP_IN_IP, IPV6_IN_IP, wrap_routed
 
 cdef enum:
     IPV6_HEADER = 40
@@ -134,6 +137,12 @@ cdef int checksum_to_lsis(
     return R_NONE
 
 
+cdef inline bint is_too_big(uint32_t payload, const SaOut *sa) noexcept nogil:
+    """Whether the path of an SA does not carry this payload in one packet, as far as is known."""
+    cdef uint64_t most = load_u64(<uint64_t *>&sa.payload_most, ATOMIC_RELAXED)
+    return most != 0 and payload > most
+
+
 cdef int strip_ipv6(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nogil:
     cdef const uint8_t *header = arena + d.offset
     cdef uint32_t payload
@@ -152,6 +161,9 @@ cdef int strip_ipv6(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nog
         return R_NOT_HIP_DESTINATION
     if protocol == ICMPV4 or protocol == NO_NEXT_HEADER or protocol == BEET_PSEUDO_HEADER:
         return R_NEXT_HEADER
+    if is_too_big(payload, sa):
+        return R_TOO_BIG
+    d.traffic_class = <uint8_t>(load_be16(header) >> 4)
     d.offset += IPV6_HEADER
     d.length = payload
     d.next_header = protocol
@@ -181,10 +193,13 @@ cdef int strip_ipv4(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nog
     protocol = header[9]
     if protocol == ICMPV6 or protocol == NO_NEXT_HEADER or protocol == BEET_PSEUDO_HEADER:
         return R_NEXT_HEADER
+    if load_be16(header + 6) & DONT_FRAGMENT and is_too_big(total - header_octets, sa):
+        return R_TOO_BIG
     reason = checksum_to_hits(
         arena + d.offset + header_octets, total - header_octets, protocol, sa)
     if reason != R_NONE:
         return reason
+    d.traffic_class = header[1]
     d.offset += header_octets
     d.length = total - header_octets
     d.next_header = protocol
@@ -268,16 +283,16 @@ cdef int check_payload(
 cdef int beet_header(
         uint8_t *header, uint8_t *arena, const PacketDesc *d, const SaIn *sa, uint8_t family,
         uint32_t *octets) noexcept nogil:
-    """Header of one payload, with our hop limit and traffic class; 0 or a Reason."""
+    """Header of one payload, with our hop limit and d's traffic class; 0 or a Reason."""
     cdef int reason
     family = family_for(d.next_header, family)
     reason = check_payload(arena, d, sa, family)
     if reason != R_NONE:
         return reason
     if family == 4:
-        octets[0] = beet_header_v4(header, d.length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
+        octets[0] = beet_header_v4(header, d.length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
     else:
-        octets[0] = beet_header_v6(header, d.length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
+        octets[0] = beet_header_v6(header, d.length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
     return R_NONE
 
 
@@ -305,14 +320,17 @@ cdef int beet_rebuild(
 
 
 cdef Py_ssize_t beet_strip_batch(
-        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa) noexcept nogil:
-    """Strip every FORWARD packet. Returns how many stay FORWARD."""
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa, bint clamp_mss) noexcept nogil:
+    """Strip every FORWARD packet; routed ones stay whole. Returns how many stay FORWARD."""
     cdef Py_ssize_t i, stay = 0
     cdef int reason
     for i in range(n):
         if desc[i].verdict != FORWARD:
             continue
-        reason = beet_strip(arena, &desc[i], sa[desc[i].sa_index])
+        if desc[i].next_header == IP_IN_IP or desc[i].next_header == IPV6_IN_IP:
+            reason = wrap_routed(arena, &desc[i], sa[desc[i].sa_index], clamp_mss)
+        else:
+            reason = beet_strip(arena, &desc[i], sa[desc[i].sa_index])
         if reason == R_NONE:
             stay += 1
         else:

@@ -1,7 +1,8 @@
 """Which SA carries a packet, if any.
 
-Outbound: source and destination, both HITs or both LSIs, name the SA.  A pair without one is for
-the control plane, which may start a base exchange; anything else is dropped by name.
+Outbound: source and destination, both HITs or both LSIs, name the SA; any other destination may be
+that of a routed prefix (routed.pyx).  A pair without an SA is for the control plane, which may
+start a base exchange; anything else is dropped by name.
 Inbound: the SPI names the SA, whatever address it came to (RFC 7402 section 3.3.1).  Over UDP four
 zero octets mark HIP control, and one octet 0xff is a keepalive (RFC 3948 section 2).
 
@@ -19,13 +20,13 @@ from hipgw._fastpath.reasons cimport (
     R_INNER_MALFORMED,
     R_KEEPALIVE,
     R_MULTICAST,
-    R_NOT_HIP_DESTINATION,
     R_RUNT,
     R_SOURCE_NOT_OURS,
     R_SPI_RESERVED,
     R_SPI_UNKNOWN,
 )
 from hipgw._fastpath.rings cimport PUNT_CONTROL, PUNT_NO_SA
+from hipgw._fastpath.routed cimport classify_routed
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.tables cimport find_in, find_out, find_out_by_lsi
 from hipgw._fastpath.warm cimport warm_inbound, warm_outbound
@@ -65,7 +66,7 @@ cdef SaOut *classify_ipv6(const uint8_t *p, PacketDesc *d, SaIndex *index) noexc
     elif destination[0] == 0xff:
         drop(d, R_MULTICAST)
     elif not is_hit(destination):
-        drop(d, R_NOT_HIP_DESTINATION)
+        return classify_routed(p, d, index, 6)
     elif not is_hit(source):
         drop(d, R_SOURCE_NOT_OURS)
     else:
@@ -90,7 +91,7 @@ cdef SaOut *classify_ipv4(const uint8_t *p, PacketDesc *d, SaIndex *index) noexc
     if address >> 28 == 14 or address == UINT32_MAX or address == 0x01ffffff:
         drop(d, R_MULTICAST)
     elif destination[0] != 1:           # LSIs: 1.0.0.0/8
-        drop(d, R_NOT_HIP_DESTINATION)
+        return classify_routed(p, d, index, 4)
     elif source[0] != 1:
         drop(d, R_SOURCE_NOT_OURS)
     else:
@@ -107,6 +108,7 @@ cdef Py_ssize_t classify_outbound_batch(
         void **sa) noexcept nogil:
     cdef const uint8_t *before = NULL       # neighbour whose SA is the last of sa[]
     cdef uint8_t version_before = 0
+    cdef uint8_t next_before = 0            # next header of a routed packet, or 0
     cdef uint32_t sas = 0
     cdef Py_ssize_t stay = 0
     cdef const uint8_t *p
@@ -123,6 +125,7 @@ cdef Py_ssize_t classify_outbound_batch(
             if (version_before == 6 and desc[i].length >= IPV6_HEADER
                     and memcmp(before + 8, p + 8, 32) == 0):
                 desc[i].family = 6
+                desc[i].next_header = next_before
                 desc[i].sa_index = sas - 1
                 stay += 1
                 continue
@@ -131,6 +134,7 @@ cdef Py_ssize_t classify_outbound_batch(
             if (version_before == 4 and desc[i].length >= IPV4_HEADER
                     and memcmp(before + 12, p + 12, 8) == 0):
                 desc[i].family = 4
+                desc[i].next_header = next_before
                 desc[i].sa_index = sas - 1
                 stay += 1
                 continue
@@ -145,6 +149,7 @@ cdef Py_ssize_t classify_outbound_batch(
             desc[i].sa_index = sas - 1
             before = p
             version_before = version
+            next_before = desc[i].next_header
             stay += 1
     return stay
 
@@ -187,6 +192,7 @@ cdef uint32_t esp_of_carrier(
             return 0
         d.offset += header
         d.length -= header
+        d.traffic_class = p[1]
         p += header
     elif carrier == CARRIER_UDP:
         if d.length == 1 and p[0] == 0xff:

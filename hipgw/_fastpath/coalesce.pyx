@@ -13,6 +13,8 @@ Bundles are written in the order of their first packets, so no flow is reordered
 
 What does not continue its flow's bundle ends it and begins the next.  The rules are those of the
 kernel's own receive offload; CWR may stand on the first packet only, and SYN, RST and URG alone.
+Packets of a flow that differ in traffic class, and routed ones (routed.pyx) that differ in hop
+limit or flow label, are not merged either.
 
 Nothing is copied: bundles link descriptors, and are made of their octets when they are written.
 Arena, descriptors and bundles belong to the worker's batch.
@@ -24,12 +26,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from hipgw._fastpath.beet cimport (
-    HOP_LIMIT,
-    TRAFFIC_CLASS,
-    beet_header_v4,
-    beet_header_v6,
-)
+from hipgw._fastpath.beet cimport HOP_LIMIT, beet_header_v4, beet_header_v6
 from hipgw._fastpath.checksum cimport fold, ones_sum
 from hipgw._fastpath.descriptor cimport FORWARD
 from hipgw._fastpath.octets cimport load_be16, load_be32, store_be16
@@ -89,9 +86,53 @@ cdef Shape shape_of(const uint8_t *p, const PacketDesc *d, uint16_t header) noex
     return LAST if p[13] & (FIN | PSH) else PART
 
 
+cdef inline uint32_t addresses_of(const PacketDesc *d) noexcept nogil:
+    """Octets of both addresses of a routed packet, which end where its transport header begins."""
+    return 8 if d.family == 4 else 32
+
+
+cdef bint is_same_flow(
+        const uint8_t *arena, const PacketDesc *a, const PacketDesc *b) noexcept nogil:
+    """Whether two packets have protocol, addresses and ports in common."""
+    cdef uint32_t octets = 0
+    if (a.sa_index != b.sa_index or a.next_header != b.next_header or a.family != b.family
+            or a.network_octets != b.network_octets):
+        return False
+    if a.network_octets:
+        octets = addresses_of(a)
+    return memcmp(arena + a.offset - octets, arena + b.offset - octets, octets + 4) == 0
+
+
+cdef bint is_same_header(
+        const uint8_t *arena, const PacketDesc *first, const PacketDesc *d,
+        uint32_t parts) noexcept nogil:
+    """Whether a super-packet's IP header can stand for that of packet number `parts`."""
+    cdef const uint8_t *a = arena + first.offset - first.network_octets
+    cdef const uint8_t *b = arena + d.offset - d.network_octets
+    if first.traffic_class != d.traffic_class:
+        return False
+    if first.network_octets == 0:
+        return True
+    if first.family == 6:
+        return memcmp(a, b, 4) == 0 and a[7] == b[7]
+    return (
+        memcmp(a, b, 2) == 0 and memcmp(a + 6, b + 6, 3) == 0
+        and (a[6] & 0x40 or <uint16_t>(load_be16(a + 4) + parts) == load_be16(b + 4)))
+
+
 cdef bint is_checksum_right(
         const uint8_t *p, const PacketDesc *d, const SaIn *sa, Bundles *bundles) noexcept nogil:
-    """Step 3: over the HITs, as it came from the wire (RFC 7401 section 4.5.1)."""
+    """Step 3: over the HITs, as it came from the wire (RFC 7401 section 4.5.1).
+
+    Of a routed packet over its own addresses, and that of its IPv4 header, which is made anew.
+    """
+    cdef uint32_t octets
+    if d.network_octets:
+        if d.family == 4 and ones_sum(p - d.network_octets, d.network_octets, 0) != 0xFFFF:
+            return False
+        octets = addresses_of(d)
+        return ones_sum(
+            p, d.length, ones_sum(p - octets, octets, d.next_header + d.length)) == 0xFFFF
     if bundles.pseudo_sa != sa:
         bundles.pseudo_sa = sa
         bundles.pseudo = ones_sum(sa.peer_hit, 16, ones_sum(sa.local_hit, 16, 0))
@@ -106,9 +147,7 @@ cdef Py_ssize_t find_open(
     cdef Py_ssize_t k
     for k in range(bundles.open_count):
         other = &desc[bundles.bundle[bundles.open[k]].first]
-        if (other.sa_index == d.sa_index and other.next_header == d.next_header
-                and other.family == d.family
-                and memcmp(arena + other.offset, arena + d.offset, 4) == 0):
+        if is_same_flow(arena, other, d):
             return k
     return -1
 
@@ -150,7 +189,8 @@ cdef bint join(
     cdef const uint8_t *p = arena + d.offset
     cdef const PacketDesc *first = &desc[b.first]
     cdef uint32_t payload = d.length - header
-    if not continues(b, arena + first.offset, p, d, header):
+    if (not is_same_header(arena, first, d, b.parts)
+            or not continues(b, arena + first.offset, p, d, header)):
         close_at(bundles, k)
         return False
     if not b.is_right:
@@ -181,7 +221,7 @@ cdef void begin(
     b.flags = 0
     b.is_right = False
     b.header_octets = header
-    b.network_octets = 20 if d.family == 4 else 40
+    b.network_octets = d.network_octets or (20 if d.family == 4 else 40)
     b.segment_octets = b.payload_octets = d.length - header
     if shape == PART:
         if d.next_header == TCP:
@@ -227,7 +267,9 @@ cdef void compose_transport(
     cdef uint32_t length = b.header_octets + b.payload_octets
     cdef uint32_t total = length + d.next_header
     memcpy(transport, first, b.header_octets)
-    if d.family == 4:
+    if d.network_octets:
+        total = ones_sum(first - addresses_of(d), addresses_of(d), total)
+    elif d.family == 4:
         total = ones_sum(sa.peer_lsi, 4, ones_sum(sa.local_lsi, 4, total))
     else:
         total = ones_sum(sa.peer_hit, 16, ones_sum(sa.local_hit, 16, total))
@@ -237,6 +279,20 @@ cdef void compose_transport(
     else:
         store_be16(transport + 4, <uint16_t>length)
         store_be16(transport + UDP_CHECKSUM, fold(total))
+
+
+cdef uint32_t routed_header(
+        uint8_t *network, const uint8_t *first, const PacketDesc *d,
+        uint32_t length) noexcept nogil:
+    """The IP header of a routed super-packet: that of its first packet, with another length."""
+    memcpy(network, first - d.network_octets, d.network_octets)
+    if d.family == 6:
+        store_be16(network + 4, <uint16_t>length)
+    else:
+        store_be16(network + 2, <uint16_t>(length + d.network_octets))
+        store_be16(network + 10, 0)
+        store_be16(network + 10, <uint16_t>~<uint16_t>ones_sum(network, d.network_octets, 0))
+    return d.network_octets
 
 
 cdef void compose_bundle(
@@ -251,10 +307,12 @@ cdef void compose_bundle(
     cdef uint32_t octets
     cdef VnetHeader vnet
     cdef Py_ssize_t k
-    if d.family == 4:
-        octets = beet_header_v4(network, length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
+    if d.network_octets:
+        octets = routed_header(network, first, d, length)
+    elif d.family == 4:
+        octets = beet_header_v4(network, length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
     else:
-        octets = beet_header_v6(network, length, d.next_header, sa, HOP_LIMIT, TRAFFIC_CLASS)
+        octets = beet_header_v6(network, length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
     compose_transport(bundle, d, sa, first, network + octets)
     vnet.flags = VNET_NEEDS_CSUM
     if d.next_header == UDP:

@@ -217,7 +217,7 @@ cdef class BeetContext:
             return 0
         with nogil:
             stay = beet_strip_batch(
-                &arena[0], <PacketDesc *>&descriptors[0], n, self.out_table)
+                &arena[0], <PacketDesc *>&descriptors[0], n, self.out_table, True)
         return stay
 
     def rebuild_batch(

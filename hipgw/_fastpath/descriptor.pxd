@@ -19,7 +19,8 @@ cdef packed struct PacketDesc:
     uint32_t sa_index           # index into the batch's array of SA pointers
     uint16_t verdict            # Verdict
     uint16_t reason             # Reason when verdict is DROP, punt kind when PUNT
-    uint16_t gso_octets         # segment size of a super-packet; 0 = one packet (offloads fill it)
+    uint8_t network_octets      # inbound, routed: of its IP header, which ends at offset; 0: BEET
+    uint8_t traffic_class       # DSCP and ECN: of the inner packet (out), of the outer one (in)
     uint8_t next_header         # ESP next header: protocol of the inner payload
     uint8_t family              # inner family: 6 (HITs) or 4 (LSIs)
 

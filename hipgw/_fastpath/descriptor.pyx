@@ -12,7 +12,8 @@ DESCRIPTOR_DTYPE = [
     ("sa_index", "u4"),
     ("verdict", "u2"),
     ("reason", "u2"),
-    ("gso_octets", "u2"),
+    ("network_octets", "u1"),
+    ("traffic_class", "u1"),
     ("next_header", "u1"),
     ("family", "u1"),
 ]

@@ -1,6 +1,6 @@
 """The keyed state of one SA, and its cipher and ICV over one packet; see esp_cipher.pyx."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from hipgw._fastpath.descriptor cimport PacketDesc
 from hipgw._fastpath.key_cache cimport KeyRoom
@@ -24,6 +24,11 @@ cdef int esp_cipher_init(
 # Free and clear everything that esp_cipher_init and the worker made; harmless twice, and on an
 # all-zero struct. No worker may use `e` any more.
 cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil
+
+# Cipher and ICV over one packet SPI..ICV of checked length, for suites without `keys`: whether all
+# went well. The IV field holds what esp_cipher.pyx says.
+cdef bint seal_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil
+cdef bint open_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil
 
 # Cipher and ICV over a run of one SA, n <= BATCH_MOST, each FORWARD packet framed and of checked
 # length; nonces[NONCE_STRIDE * i] is that of packet i, for suites with `keys`. Packets that fail

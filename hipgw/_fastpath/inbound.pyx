@@ -2,7 +2,7 @@
 
 A round: wait; for each socket with something to read, receive once, and run what came, a batch at
 a time, through the nodes
-    classify -> esp_open -> choose_family -> coalesce -> write
+    classify -> esp_open -> choose_family (or unwrap_routed) -> coalesce -> write
 Trains are opened where they lie; `write` rebuilds the inner headers beside them.  I1s of strangers
 are answered (answer_i1); other control packets are punted as they are, and so are payloads of which
 nobody knows yet whether the local socket speaks HIT or LSI (then rebuilt over HITs).  The arenas
@@ -57,6 +57,7 @@ from hipgw._fastpath.rings cimport (
     Record,
     is_half_full,
 )
+from hipgw._fastpath.routed cimport NOT_ROUTED, may_be_routed, unwrap_routed
 from hipgw._fastpath.sa cimport SaIn
 from hipgw._fastpath.tun_io cimport write_bundles
 from hipgw._fastpath.worker_state cimport (
@@ -145,16 +146,25 @@ cdef void choose_family(WorkerState *w, uint8_t *arena, Py_ssize_t n) noexcept n
     cdef PacketDesc *d
     cdef Record head
     cdef Py_ssize_t i
+    cdef int reason
     for i in range(n):
         d = &w.desc[i]
         if d.verdict != FORWARD:
             continue
         sa = <SaIn *>w.sa[d.sa_index]
+        d.traffic_class &= w.bag.class_mask
         if not sa.first_told:
             memset(&head, 0, sizeof(Record))
             head.kind = PUNT_FIRST_ESP
             head.spi = sa.spi
             sa.first_told = push_punt(w, &head, NULL, 0)
+        if may_be_routed(d.next_header):
+            reason = unwrap_routed(arena, d, sa, w.index)
+            if reason != NOT_ROUTED:
+                if reason:
+                    d.verdict = DROP
+                    d.reason = <uint16_t>reason
+                continue
         if (before != NULL and before.sa_index == d.sa_index and d.length >= 4
                 and before.next_header == d.next_header
                 and memcmp(arena + before.offset, arena + d.offset, 4) == 0):

@@ -61,7 +61,7 @@ cdef class Nodes:
         with nogil:
             enter_batch(&index.marks, OUTBOUND)
             if classify_outbound_batch(&arena[0], desc, n, index, sa):
-                beet_strip_batch(&arena[0], desc, n, <SaOut **>sa)
+                beet_strip_batch(&arena[0], desc, n, <SaOut **>sa, False)
                 stay = esp_seal_batch(&arena[0], desc, n, <SaOut **>sa, now_ns)
             leave_batch(&index.marks, OUTBOUND)
         return stay

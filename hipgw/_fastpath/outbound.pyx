@@ -12,12 +12,12 @@ next batch.  `send` makes trains of neighbours again.
 """
 
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from hipgw._fastpath.batch_io cimport slot_room
 from hipgw._fastpath.beet cimport beet_strip_batch
-from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
+from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
 from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
 from hipgw._fastpath.classify cimport classify_outbound_batch
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, HEADROOM_OCTETS, PUNT, PacketDesc
@@ -25,10 +25,11 @@ from hipgw._fastpath.esp cimport esp_seal_batch
 from hipgw._fastpath.flows cimport PROTOCOL_TCP, PROTOCOL_UDP, note_flow
 from hipgw._fastpath.queue_io cimport fetch_queued, has_queued, read_queued
 from hipgw._fastpath.quiet cimport OUTBOUND, enter_batch, leave_batch
-from hipgw._fastpath.reasons cimport R_PUNT_FULL
+from hipgw._fastpath.reasons cimport R_PUNT_FULL, R_TOO_BIG
 from hipgw._fastpath.rings cimport (
     PUNT_EXPIRE,
     PUNT_NO_SA,
+    PUNT_TOO_BIG,
     Record,
     octets_of,
     ring_peek,
@@ -37,6 +38,7 @@ from hipgw._fastpath.rings cimport (
 from hipgw._fastpath.sa cimport SaOut
 from hipgw._fastpath.segment cimport Super
 from hipgw._fastpath.send cimport send_batch
+from hipgw._fastpath.subnets cimport Subnets
 from hipgw._fastpath.tun_io cimport read_tun
 from hipgw._fastpath.worker_state cimport (
     P_ESP_TX,
@@ -64,6 +66,8 @@ cdef enum:
     EVENTS = 20                 # all that are waited on: a queue must not starve another
     # Sequence number at which the control plane is asked for a rekey: 1/16 of the space is left.
     SOFT_LIMIT = 0xf0000000
+    TOO_BIG_PAUSE_NS = 1000000  # between two answers to packets that are too big
+    TOO_BIG_OCTETS = 1280       # of such a packet that the control plane sees
 
 
 cdef inline bint has_lsis(const SaOut *sa) noexcept nogil:
@@ -162,15 +166,38 @@ cdef void tell_expiry(WorkerState *w, Py_ssize_t n) noexcept nogil:
         sa.expire_told = push_punt(w, &head, hits, 32)
 
 
+cdef void tell_too_big(WorkerState *w, Py_ssize_t n, uint64_t now) noexcept nogil:
+    """Let the control plane answer packets that the path does not carry, not too often."""
+    cdef const PacketDesc *d
+    cdef Record head
+    cdef uint64_t most
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = &w.desc[i]
+        if d.verdict != DROP or d.reason != R_TOO_BIG or now - w.too_big_ns < TOO_BIG_PAUSE_NS:
+            continue
+        w.too_big_ns = now
+        most = load_u64(&(<SaOut *>w.sa[d.sa_index]).payload_most, ATOMIC_RELAXED)
+        if not d.next_header:
+            most += 40 if w.arena.octets[d.offset] >> 4 == 6 else 20
+        memset(&head, 0, sizeof(Record))
+        head.kind = PUNT_TOO_BIG
+        head.port = <uint16_t>min(most, <uint64_t>65535)
+        push_punt(w, &head, w.arena.octets + d.offset, min(d.length, <uint32_t>TOO_BIG_OCTETS))
+
+
 cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
     """The nodes, over descriptors 0..n."""
     cdef uint8_t *arena = w.arena.octets
     cdef SaOut **sa = <SaOut **>w.sa
     cdef uint64_t now = now_ns()
+    cdef const Subnets *subnets
     w.path[P_TUN_RX] += n
     w.sa[0] = NULL
     if classify_outbound_batch(arena, w.desc, n, w.index, w.sa):
-        beet_strip_batch(arena, w.desc, n, sa)
+        subnets = <const Subnets *>load_pointer(<void **>&w.index.subnets, ATOMIC_ACQUIRE)
+        beet_strip_batch(arena, w.desc, n, sa, subnets != NULL and subnets.clamp_mss)
+        tell_too_big(w, n, now)
         note_flows(w, n)
         esp_seal_batch(arena, w.desc, n, sa, now)
         w.path[P_ESP_TX] += send_batch(w.sockets, &w.bag, arena, w.desc, n, sa, now)

@@ -30,4 +30,9 @@ cdef enum Reason:
     R_MULTICAST                 # multicast or broadcast on hip0, never carried
     R_CREDIT_SPENT              # peer address not verified yet, and its credit is spent
     R_I1_RATE                   # I1 above the rates at which strangers are answered
+    R_SUBNET_SOURCE             # routed packet whose source is in no prefix of its peer
+    R_SUBNET_DESTINATION        # routed packet to an address that is not behind this host
+    R_LOOP                      # routed packet to the outer address that it would go to
+    R_ECN_ILLEGAL               # congestion seen on the way of a packet that knows no ECN
+    R_TOO_BIG                   # longer than the path carries, and not to be fragmented
     R_COUNT

@@ -41,6 +41,15 @@ _TABLE = {
     R_CREDIT_SPENT: ("credit_spent", "data to an address of the peer that is not verified yet"),
     # "r1_rate" is the control plane's, for the I1s that reach it.
     R_I1_RATE: ("i1_rate", "I1 above the rate at which one source, or all, get R1s"),
+    R_SUBNET_SOURCE: ("subnet_source", "routed packet whose source is in no subnet of its peer"),
+    R_SUBNET_DESTINATION: (
+        "subnet_destination", "routed packet to an address that is not behind this gateway"
+    ),
+    R_LOOP: ("loop", "routed packet to the address that its own ESP packet would go to"),
+    R_ECN_ILLEGAL: (
+        "ecn_illegal", "congestion mark on a packet that cannot show it (RFC 6040 section 4.2)"
+    ),
+    R_TOO_BIG: ("too_big", "longer than the path carries, answered by an ICMP Packet Too Big"),
 }
 
 if sorted(_TABLE) != list(range(1, R_COUNT)):

@@ -19,10 +19,12 @@ from hipgw._fastpath.c.sockets cimport (
     CMSG_FIRSTHDR,
     CMSG_NXTHDR,
     IP_PKTINFO,
+    IP_TOS,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_UDP,
     IPV6_PKTINFO,
+    IPV6_TCLASS,
     MSG_DONTWAIT,
     MSG_TRUNC,
     cmsghdr,
@@ -61,6 +63,21 @@ cdef Py_ssize_t receive_messages(
     return received.messages
 
 
+cdef uint8_t traffic_class_of(Mailbag *bag, Py_ssize_t m) noexcept nogil:
+    """DSCP and ECN of a message's outer headers, which a train has in common; 0 without."""
+    cdef msghdr *head = &bag.messages[m].msg_hdr
+    cdef cmsghdr *item = CMSG_FIRSTHDR(head)
+    cdef int wide
+    while item != NULL:
+        if item.cmsg_level == IPPROTO_IP and item.cmsg_type == IP_TOS:
+            return CMSG_DATA(item)[0]
+        if item.cmsg_level == IPPROTO_IPV6 and item.cmsg_type == IPV6_TCLASS:
+            memcpy(&wide, CMSG_DATA(item), sizeof(int))
+            return <uint8_t>wide
+        item = CMSG_NXTHDR(head, item)
+    return 0
+
+
 cdef uint32_t segment_octets_of(Mailbag *bag, Py_ssize_t m) noexcept nogil:
     """Length of each datagram of message m but the last; all of it when the kernel named none."""
     cdef msghdr *head = &bag.messages[m].msg_hdr
@@ -84,6 +101,7 @@ cdef bint begin_message(
     if n and n + <Py_ssize_t>datagrams > BATCH_MOST:
         return False
     received.segment_octets = size
+    received.traffic_class = traffic_class_of(bag, received.message)
     bag.trains += datagrams > 1
     return True
 
@@ -99,6 +117,7 @@ cdef Py_ssize_t next_datagrams(
         length = bag.messages[m].msg_len
         size = min(received.segment_octets, length - received.at)
         fresh(&desc[n], m * arena.slot_octets + received.at, size)
+        desc[n].traffic_class = received.traffic_class
         bag.message[n] = <uint16_t>m
         n += 1
         received.at += size

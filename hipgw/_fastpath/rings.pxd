@@ -18,13 +18,14 @@ cdef enum Kind:
     PUNT_CONTROL_RAW = 7        # HIP over IP protocol 139, IP header off
     KIND_INJECT = 6             # inner packet from the control plane
     PUNT_STRANGE = 8            # ESP with an unknown SPI came; the packet itself is dropped
+    PUNT_TOO_BIG = 9            # begin of an inner packet that the path does not carry
 
 cdef struct Record:
     uint32_t total              # octets in the ring, this head included; a multiple of 8
     uint32_t kind
     uint32_t length             # octets that follow
     uint32_t spi
-    uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY)
+    uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY), MTU (TOO_BIG)
     uint8_t family              # outer family (CONTROL, CONTROL_RAW, STRANGE)
     uint8_t protocol            # inner protocol (FAMILY), outer one (STRANGE): 50 or 17
     uint8_t source[16]          # 4 or 16 octets, by family

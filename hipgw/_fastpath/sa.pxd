@@ -87,6 +87,7 @@ cdef struct SaOut:
     # control plane
     uint64_t limited                    # 1: no more than `allowance` may be spent (RFC 8046 5.6)
     uint64_t allowance
+    uint64_t payload_most               # octets of payload that the path carries; 0: not known
 
 cdef struct SaIn:
     EspCipher esp

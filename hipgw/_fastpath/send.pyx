@@ -1,9 +1,9 @@
 """ESP packets out through the sockets.
 
-Neighbours of one SA go in one message, a train (UDP_SEGMENT of udp(7)): all of the first one's
-length, but the last may be shorter; at most 64 packets and 65,000 octets.  Messages that leave by
-the same socket go in one sendmmsg, in their order; raw sockets know no trains.  The packets stay
-where they are: a message names its parts.
+Neighbours of one SA and traffic class go in one message, a train (UDP_SEGMENT of udp(7)): all of
+the first one's length, but the last may be shorter; at most 64 packets and 65,000 octets.
+Messages that leave by the same socket go in one sendmmsg, in their order; raw sockets know no
+trains.  The packets stay where they are: a message names its parts.
 
 A train that the kernel refuses (a segment beyond the path's MTU, a device without checksums) goes
 again as single datagrams, and so does everything of that SA for a while; then trains are tried
@@ -35,10 +35,12 @@ from hipgw._fastpath.c.sockets cimport (
     CMSG_LEN,
     CMSG_SPACE,
     IP_PKTINFO,
+    IP_TOS,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_UDP,
     IPV6_PKTINFO,
+    IPV6_TCLASS,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     cmsghdr,
@@ -103,7 +105,8 @@ cdef void address_v6(Mailbag *bag, Py_ssize_t m, const SaOut *sa) noexcept nogil
 
 
 cdef void begin_message(
-        Mailbag *bag, Py_ssize_t m, Py_ssize_t part, const SaOut *sa) noexcept nogil:
+        Mailbag *bag, Py_ssize_t m, Py_ssize_t part, const SaOut *sa,
+        uint8_t traffic_class) noexcept nogil:
     """Message `m`, to one peer, with one part so far."""
     cdef msghdr *head = &bag.messages[m].msg_hdr
     bag.first[m] = <uint16_t>part
@@ -117,6 +120,19 @@ cdef void begin_message(
         address_v6(bag, m, sa)
     else:
         address_v4(bag, m, sa)
+    if traffic_class:                       # 0 is what a socket sends unasked
+        name_traffic_class(head, sa.outer_family == 6, traffic_class)
+
+
+cdef void name_traffic_class(msghdr *head, bint is_v6, uint8_t traffic_class) noexcept nogil:
+    """Append the ancillary data for DSCP and ECN of the outer header."""
+    cdef int wide = traffic_class
+    cdef cmsghdr *item = <cmsghdr *>(<uint8_t *>head.msg_control + head.msg_controllen)
+    head.msg_controllen += CMSG_SPACE(sizeof(int))
+    item.cmsg_level = IPPROTO_IPV6 if is_v6 else IPPROTO_IP
+    item.cmsg_type = IPV6_TCLASS if is_v6 else IP_TOS
+    item.cmsg_len = CMSG_LEN(sizeof(int))
+    memcpy(CMSG_DATA(item), &wide, sizeof(int))
 
 
 cdef void name_segment_size(msghdr *head) noexcept nogil:
@@ -142,23 +158,28 @@ cdef Py_ssize_t make_messages(
     cdef const SaOut *out
     cdef const Refusal *refusal
     cdef uint32_t length
+    cdef uint8_t traffic_class
+    cdef uint8_t class_before = 0
     cdef Py_ssize_t i
     for i in range(n):
         if desc[i].verdict != FORWARD:
             continue
         out = sa[desc[i].sa_index]
         length = desc[i].length
+        traffic_class = desc[i].traffic_class & bag.class_mask
         bag.parts[parts].iov_base = arena + desc[i].offset
         bag.parts[parts].iov_len = length
         bag.packet[parts] = <uint16_t>i
-        if (out == before and length <= longest and whole + length <= TRAIN_OCTETS
+        if (out == before and traffic_class == class_before
+                and length <= longest and whole + length <= TRAIN_OCTETS
                 and bag.messages[messages - 1].msg_hdr.msg_iovlen < TRAIN_PACKETS):
             bag.messages[messages - 1].msg_hdr.msg_iovlen += 1
             whole += length
             if length < longest:
                 before = NULL
         else:
-            begin_message(bag, messages, parts, out)
+            begin_message(bag, messages, parts, out, traffic_class)
+            class_before = traffic_class
             messages += 1
             whole = longest = length
             refusal = &bag.refusals[out.spi & (REFUSALS - 1)]

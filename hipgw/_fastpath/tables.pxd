@@ -20,6 +20,7 @@ from hipgw._fastpath.quiet cimport WORKERS, Marks, RetiredList
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.slab cimport Slab
 from hipgw._fastpath.hash_table cimport TOMBSTONE, Table
+from hipgw._fastpath.subnets cimport Subnets
 
 cdef struct SaIndex:
     HashKey key
@@ -27,6 +28,7 @@ cdef struct SaIndex:
     Table *out_by_pair          # SaOut, local HIT and peer HIT: the current one of the pair
     Table *out_by_lsi           # SaOut, local LSI and peer LSI
     Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
+    Subnets *subnets            # routed prefixes, or NULL
     Marks marks                 # of the two workers
     KeyRoom keys[WORKERS]       # keyed state of SAs in use, a worker's own
     Slab ins                    # what the tables name; control plane only

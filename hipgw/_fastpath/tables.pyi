@@ -40,6 +40,19 @@ class SaTables:
     def limit_out(
         self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int | None
     ) -> bool: ...
+    def set_payload_most(
+        self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int
+    ) -> bool: ...
+    def set_subnets(
+        self,
+        owners: list[tuple[bytes, bytes]],
+        *,
+        peers4: list[tuple[int, int]],
+        peers6: list[tuple[int, int]],
+        here4: list[tuple[int, int]],
+        here6: list[tuple[int, int]],
+        clamp_mss: bool,
+    ) -> None: ...
     def statistics(self, used_since_ns: int = 0) -> list[_SaRow]: ...
     def statistics_of(
         self, direction: int, spi: int, local_hit: bytes, peer_hit: bytes

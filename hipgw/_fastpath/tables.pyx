@@ -25,6 +25,7 @@ from hipgw._fastpath.key_cache cimport key_room_free, key_room_init
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, Release, Retired, marks_init, reclaim, retire
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
 from hipgw._fastpath.slab cimport Slab, slab_free, slab_give, slab_init, slab_take
+from hipgw._fastpath.subnets cimport Subnets, free_subnets, make_subnets
 from hipgw._fastpath.hash_table cimport (
     LEAST_BUCKETS,
     table_copy,
@@ -187,6 +188,8 @@ cdef class SaTables:
         key_room_free(&self.index.keys[INBOUND])
         slab_free(&self.index.ins)
         slab_free(&self.index.outs)
+        if self.index.subnets != NULL:
+            free_subnets(self.index.subnets)
         free(self.index)
 
     # ---- what the control plane calls
@@ -284,6 +287,7 @@ cdef class SaTables:
             sa.spent = load_u64(&old.spent, ATOMIC_RELAXED)
             sa.allowance = old.allowance
             sa.limited = old.limited
+            sa.payload_most = old.payload_most
             sa.last_used_ns = load_u64(&old.last_used_ns, ATOMIC_RELAXED)
         table_put(index.out_by_spi, tag_of_spi(index, sa.spi), NULL, sa)
         if is_set(sa.peer_lsi):
@@ -350,6 +354,44 @@ cdef class SaTables:
         store_u64(&sa.allowance, base + <uint64_t>octets, ATOMIC_RELAXED)
         store_u64(&sa.limited, 1, ATOMIC_RELEASE)
         return True
+
+    def set_payload_most(self, spi, bytes local_hit, bytes peer_hit, uint64_t octets) -> bool:
+        """Say what the path of an outbound SA carries at most; False when there is none.
+
+        Args:
+            octets: of ESP payload, 0 when nobody knows.
+        """
+        check_octets("local HIT", local_hit, 16)
+        check_octets("peer HIT", peer_hit, 16)
+        cdef SaOut *sa = self.out_of_spi(spi, local_hit, peer_hit)
+        if sa == NULL:
+            return False
+        store_u64(&sa.payload_most, octets, ATOMIC_RELAXED)
+        return True
+
+    def set_subnets(
+            self, list owners, *, list peers4, list peers6, list here4, list here6,
+            bint clamp_mss) -> None:
+        """Route prefixes to peers from now on, and none but these.
+
+        Args:
+            owners: (local HIT, peer HIT), sorted by the peer's.
+            peers4, peers6: ranges (first address as a number, owner: 0 nobody, else a place in
+                owners counted from 1), which begin at 0 and ascend.
+            here4, here6: ranges behind this host, owner 1; empty: whatever is no peer's.
+            clamp_mss: whether the MSS of a routed TCP connection is lowered to what paths carry.
+
+        Raises:
+            ValueError: not sorted, or an owner that is not there.
+        """
+        cdef Subnets *old = self.index.subnets
+        cdef Subnets *new = NULL
+        if owners:
+            new = make_subnets(owners, peers4, peers6, here4, here6, clamp_mss)
+        store_pointer(<void **>&self.index.subnets, new, ATOMIC_RELEASE)
+        if old != NULL:
+            retire(&self.retired, &self.index.marks, &old.end, old, free_subnets)
+        reclaim(&self.retired, &self.index.marks)
 
     def statistics(
             self, uint64_t used_since_ns=0

@@ -30,6 +30,10 @@ cdef int write_packet(
     const TunWriter *writer, uint8_t *arena, const PacketDesc *d, const SaIn *sa,
     uint64_t *octets, int *patience) noexcept nogil
 
+# Write an IP packet of the control plane's; 0 or a Reason.
+cdef int write_whole(
+    const TunWriter *writer, const uint8_t *packet, uint32_t length) noexcept nogil
+
 # Write every bundle; what the device does not take becomes DROP. Returns the packets written.
 cdef Py_ssize_t write_bundles(
     TunWriter *writer, uint8_t *arena, PacketDesc *desc, Bundles *bundles,

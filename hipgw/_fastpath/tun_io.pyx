@@ -4,8 +4,9 @@ Reading: one packet a call, straight into its slot; or, behind a vnet header, a 
 room of its own, from where it is cut into slots (segment.pyx).
 Writing: one writev a bundle: vnet header, rebuilt inner header, then the payloads where they lie.
 A super-packet that the device refuses goes again as its packets, and no other of its kind is tried.
+A routed packet has its own header in front of it, and goes as it is.
 
-Hop limit and traffic class of rebuilt headers are fixed, until the outer ones are asked for.
+The traffic class of a rebuilt header is that of the outer one, its hop limit fixed.
 """
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, errno
@@ -96,6 +97,13 @@ cdef int write_packet(
     cdef int reason
     # A vnet header of zeros: nothing was checked, and nothing is left to do.
     memset(header, 0, VNET_OCTETS)
+    if d.network_octets:
+        parts[0].iov_base = header
+        parts[0].iov_len = VNET_OCTETS - start
+        parts[1].iov_base = arena + d.offset - d.network_octets
+        parts[1].iov_len = d.length + d.network_octets
+        octets[0] += d.length + d.network_octets
+        return R_NONE if put(writer.fd, parts, 2, patience) >= 0 else R_TUN_FULL
     reason = beet_header(header + VNET_OCTETS, arena, d, sa, d.family, &length)
     if reason != R_NONE:
         return reason
@@ -105,6 +113,19 @@ cdef int write_packet(
     parts[1].iov_len = d.length
     octets[0] += length + d.length
     return R_NONE if put(writer.fd, parts, 2, patience) >= 0 else R_TUN_FULL
+
+
+cdef int write_whole(
+        const TunWriter *writer, const uint8_t *packet, uint32_t length) noexcept nogil:
+    cdef uint8_t vnet[VNET_OCTETS]
+    cdef iovec parts[2]
+    cdef int patience = PATIENCE
+    memset(vnet, 0, VNET_OCTETS)
+    parts[0].iov_base = vnet
+    parts[0].iov_len = VNET_OCTETS if writer.has_vnet else 0
+    parts[1].iov_base = <void *>packet
+    parts[1].iov_len = length
+    return R_NONE if put(writer.fd, parts, 2, &patience) >= 0 else R_TUN_FULL
 
 
 cdef Py_ssize_t write_singly(

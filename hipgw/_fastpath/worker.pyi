@@ -11,6 +11,7 @@ PUNT_FAMILY: Final[int]
 PUNT_EXPIRE: Final[int]
 PUNT_STRANGE: Final[int]
 PUNT_CONTROL_RAW: Final[int]
+PUNT_TOO_BIG: Final[int]
 
 @final
 class DataPath:
@@ -32,6 +33,7 @@ class DataPath:
         udp_gso: bool = False,
         udp_gro: bool = False,
         queue_fds: Sequence[int] = (),
+        class_mask: int = 0xFF,
     ) -> DataPath: ...
     @property
     def tables(self) -> SaTables: ...
@@ -74,6 +76,19 @@ class DataPath:
     def limit_out(
         self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int | None
     ) -> bool: ...
+    def set_payload_most(
+        self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int
+    ) -> bool: ...
+    def set_subnets(
+        self,
+        owners: list[tuple[bytes, bytes]],
+        *,
+        peers4: list[tuple[int, int]],
+        peers6: list[tuple[int, int]],
+        here4: list[tuple[int, int]],
+        here6: list[tuple[int, int]],
+        clamp_mss: bool,
+    ) -> None: ...
     def sa_statistics(self, used_since_ns: int = 0) -> list[_SaRow]: ...
     def sa_statistics_of(
         self, direction: int, spi: int, local_hit: bytes, peer_hit: bytes
@@ -85,5 +100,6 @@ class DataPath:
     def take_punts(self, limit: int = 64) -> list[tuple[int, bytes, tuple[Any, ...]]]: ...
     def inject_outbound(self, packet: bytes) -> bool: ...
     def deliver_inbound(self, packet: bytes, family: int, spi: int) -> bool: ...
+    def write_inner(self, packet: bytes) -> bool: ...
     def set_port_family(self, protocol: int, port: int, family: int) -> None: ...
     def counters(self) -> dict[str, int]: ...

@@ -48,7 +48,7 @@ from hipgw._fastpath cimport rings
 from hipgw._fastpath.rings cimport ByteRing, Record, octets_of, ring_peek, ring_pop, ring_push
 from hipgw._fastpath.sa cimport SaIn
 from hipgw._fastpath.tables cimport SaTables, find_in
-from hipgw._fastpath.tun_io cimport write_packet
+from hipgw._fastpath.tun_io cimport write_packet, write_whole
 from hipgw._fastpath.worker_state cimport (
     P_COUNT,
     P_TUN_TX,
@@ -73,6 +73,7 @@ PUNT_FAMILY = rings.PUNT_FAMILY
 PUNT_EXPIRE = rings.PUNT_EXPIRE
 PUNT_STRANGE = rings.PUNT_STRANGE
 PUNT_CONTROL_RAW = rings.PUNT_CONTROL_RAW
+PUNT_TOO_BIG = rings.PUNT_TOO_BIG
 
 cdef enum:
     LEAST_SLOT = 512
@@ -98,6 +99,8 @@ cdef tuple meta_of(const Record *record):
         return (record.spi, record.protocol, record.port)
     if record.kind == rings.PUNT_NO_SA:
         return ()
+    if record.kind == rings.PUNT_TOO_BIG:
+        return (record.port,)
     return (record.spi,)
 
 
@@ -119,6 +122,7 @@ cdef class DataPath:
         udp_gro: the UDP sockets were opened with UDP_GRO: what is received may be a train.
         queue_fds: sockets of netfilter queues, at most 16, with super-packets: their packets are
             taken as if they were read from the TUN device; see `set_queue_mtus`.
+        class_mask: bits of the traffic class (DSCP, ECN) that pass between inner and outer header.
 
     Raises:
         ValueError: slot or batch out of range.
@@ -140,7 +144,7 @@ cdef class DataPath:
             int hip4_fd=-1, int hip6_fd=-1, long slot_octets=2304, int batch=256,
             uint64_t punt_octets=4 << 20,
             bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False,
-            queue_fds=()):
+            queue_fds=(), uint8_t class_mask=0xff):
         cdef int sockets[SOCKETS]
         self.punt_fd = -1
         if not LEAST_SLOT <= slot_octets <= MOST_SLOT:
@@ -164,6 +168,7 @@ cdef class DataPath:
             if self.worker[i] == NULL:
                 raise MemoryError
             self.worker[i].tun_fd = tun_fd
+            self.worker[i].bag.class_mask = class_mask
             self.worker[i].punt_fd = self.punt_fd
             memcpy(self.worker[i].sockets, sockets, sizeof(sockets))
         if (make_outbound(self.worker[OUTBOUND], punt_octets // 4, vnet_hdr) != 0
@@ -241,6 +246,17 @@ cdef class DataPath:
         """Bound what an outbound SA may send; see `SaTables.limit_out`."""
         return self.tables.limit_out(spi, local_hit, peer_hit, octets)
 
+    def set_payload_most(self, spi, bytes local_hit, bytes peer_hit, octets) -> bool:
+        """Say what the path of an outbound SA carries; see `SaTables.set_payload_most`."""
+        return self.tables.set_payload_most(spi, local_hit, peer_hit, octets)
+
+    def set_subnets(
+            self, list owners, *, list peers4, list peers6, list here4, list here6,
+            bint clamp_mss) -> None:
+        """Route prefixes to peers; see `SaTables.set_subnets`."""
+        self.tables.set_subnets(
+            owners, peers4=peers4, peers6=peers6, here4=here4, here6=here6, clamp_mss=clamp_mss)
+
     def sa_statistics(
             self, uint64_t used_since_ns=0
     ) -> list[tuple[int, int, int, int, int, int, bytes, bytes]]:
@@ -312,6 +328,7 @@ cdef class DataPath:
         PUNT_EXPIRE: local HIT and peer HIT; (SPI,).
         PUNT_STRANGE: empty; (source address, source port, outer protocol, SPI) of ESP that names
             no inbound SA, at most once a second for one source. The packet is dropped and counted.
+        PUNT_TOO_BIG: the first octets of an inner packet; (octets that it may have,).
         """
         cdef list taken = []
         cdef const Record *record
@@ -395,6 +412,16 @@ cdef class DataPath:
             return True
         self.refused[reason] += 1
         return False
+
+    def write_inner(self, bytes packet) -> bool:
+        """Write an IP packet of our own to the TUN device; False, and a count, when it is full."""
+        cdef int reason
+        if not packet:
+            raise ValueError("expected a packet of at least one octet")
+        reason = write_whole(
+            &self.worker[INBOUND].writer, <const uint8_t *>packet, <uint32_t>len(packet))
+        self.refused[reason] += reason != 0
+        return reason == 0
 
     def set_port_family(self, int protocol, int port, int family) -> None:
         """Say whose packets a local TCP (6) or UDP (17) port takes: 6 HIT, 4 LSI, 0 ask again."""

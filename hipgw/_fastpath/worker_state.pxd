@@ -72,6 +72,7 @@ cdef struct WorkerState:
     uint64_t strange_ns[STRANGERS]  # when the control plane last heard of a bucket
     bint has_punted             # in this batch: punt_fd wants a word
     bint trouble                # in this round
+    uint64_t too_big_ns         # outbound worker: last PUNT_TOO_BIG
     PacketDesc desc[BATCH_MOST]
     void *sa[BATCH_MOST]        # SaOut * or SaIn *
     Mailbag bag

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from hipgw.cli.asking import EXIT_CODES, CommandFailed, json_option, print_json
+from hipgw.cli.asking import EXIT_CODES, json_option, print_json
+from hipgw.cli.lab_ending import said_to_user
 from hipgw.cli.lab_text import lab_document, lab_table, labs_table, ping_hint, staying_text
 from hipgw.errors import HipgwError, LocalProtocolError
 
 if TYPE_CHECKING:
     from hipgw.lab.network import Lab
 
-TOPOLOGY_NAMES: Final = ("pair", "multihomed")
+TOPOLOGY_NAMES: Final = ("pair", "multihomed", "datacenter")
 WATCH_S: Final = 0.5
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@contextlib.contextmanager
-def _said_to_user() -> Iterator[None]:
-    """Errors of the lab as one line and an exit code; SIGTERM and SIGHUP as Ctrl-C.
-
-    So everything is taken down on the way out, however the command is ended (but by SIGKILL).
-    """
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except LocalProtocolError as error:
-        raise click.UsageError(str(error)) from error
-    except HipgwError as error:
-        raise CommandFailed(str(error)) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _network_options(command: Command) -> Command:
@@ -71,10 +48,8 @@ def _network_options(command: Command) -> Command:
         click.option(
             "--mtu",
             type=click.IntRange(1280, 65535),
-            default=1500,
-            show_default=True,
             metavar="OCTETS",
-            help="MTU of the wire.",
+            help="MTU of the wires.  [default: 1500; 9000 in a datacenter]",
         ),
         click.option("--name", metavar="NAME", help="Name of the lab.  [default: the topology's]"),
         click.argument("topology", type=click.Choice(TOPOLOGY_NAMES)),
@@ -105,6 +80,7 @@ def lab() -> None:
 Examples:
   hipgw lab up pair
   hipgw lab up pair --mtu 9000 --name jumbo --encapsulation udp
+  hipgw lab run datacenter --detach && hipgw lab exec datacenter web1 -- ping 192.168.8.2
 {EXIT_CODES}
 """
 )
@@ -115,7 +91,7 @@ def up(topology: str, *, as_json: bool, **options: Any) -> None:
 
     It stays until `hipgw lab down`.
     """
-    with _said_to_user():
+    with said_to_user():
         made = _described_lab(topology, is_owned=False, **options)
         made.up()
         if as_json:
@@ -142,7 +118,7 @@ Examples:
 @json_option
 def run(topology: str, *, detach: bool, as_json: bool, **options: Any) -> None:
     """Make TOPOLOGY and start the daemon of every host; take all down on Ctrl-C."""
-    with _said_to_user():
+    with said_to_user():
         made = _described_lab(topology, is_owned=not detach, **options)
         made.up()
         is_to_stay = False
@@ -191,7 +167,7 @@ def exec_(name: str, host: str, command: tuple[str, ...]) -> None:
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise click.UsageError("give a command after --")
-    with _said_to_user():
+    with said_to_user():
         become(name, host, argv)
 
 
@@ -213,7 +189,7 @@ def down(name: str | None, *, is_all: bool) -> None:
     from hipgw.lab.network import require_root, take_down
     from hipgw.lab.state import lab_names, load_state
 
-    with _said_to_user():
+    with said_to_user():
         require_root()
         if name is not None:
             if name not in lab_names():
@@ -249,7 +225,7 @@ def list_(*, as_json: bool) -> None:
     from hipgw.lab.state import lab_names, load_state
 
     documents: list[dict[str, Any]] = []
-    with _said_to_user():
+    with said_to_user():
         require_root()
         for name in lab_names():
             try:
@@ -305,7 +281,7 @@ def demo(*, seconds: int, as_json: bool) -> None:
     """
     from hipgw.lab.demo import as_document, run_demo
 
-    with _said_to_user():
+    with said_to_user():
         started = time.monotonic()
         results = run_demo(lambda line: click.echo(line, err=as_json), throughput_s=seconds)
         if as_json:
@@ -319,7 +295,7 @@ def _described_lab(
     *,
     is_owned: bool,
     name: str | None,
-    mtu: int,
+    mtu: int | None,
     encapsulation: Any,
     underlay: Any,
     family: str | None,
@@ -332,8 +308,9 @@ def _described_lab(
         raise LocalProtocolError("--family 6 needs IPv6 on the wire: --underlay v6 or both")
     if underlay == "v6" and family == "4":
         raise LocalProtocolError("--family 4 needs IPv4 on the wire: --underlay v4 or both")
+    sizes = {} if mtu is None else {"mtu_octets": mtu}
     return Lab(
-        TOPOLOGIES[topology](mtu_octets=mtu, underlay=underlay),
+        TOPOLOGIES[topology](underlay=underlay, **sizes),
         name=name or topology,
         encapsulation=encapsulation,
         family=6 if (family or default_family) == "6" else 4,

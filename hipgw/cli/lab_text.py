@@ -20,10 +20,10 @@ def lab_document(made: Lab) -> dict[str, object]:
                 "name": host.name,
                 "namespace": host.namespace,
                 "addresses": [str(address) for address in host.addresses],
-                "hit": str(host.hit),
-                "lsi": str(host.lsi),
-                "config": str(host.files.config),
-                "socket": str(host.files.socket),
+                "hit": str(host.hit) if host.speaks_hip else None,
+                "lsi": str(host.lsi) if host.speaks_hip else None,
+                "config": str(host.files.config) if host.speaks_hip else None,
+                "socket": str(host.files.socket) if host.speaks_hip else None,
                 "daemon_pid": host.daemon.pid if host.daemon else None,
                 "ready_ms": made.ready_s[host.name] * 1000 if host.name in made.ready_s else None,
             }
@@ -38,7 +38,8 @@ def lab_table(made: Lab) -> str:
     for host in made.hosts:
         ready = f"{made.ready_s[host.name] * 1000:.0f} ms" if host.name in made.ready_s else "-"
         addresses = " ".join(map(str, host.addresses))
-        rows.append((host.name, host.namespace, addresses, str(host.hit), str(host.lsi), ready))
+        ids = (str(host.hit), str(host.lsi)) if host.speaks_hip else ("-", "-")
+        rows.append((host.name, host.namespace, addresses, *ids, ready))
     header = ("host", "namespace", "addresses", "hit", "lsi", "ready")
     return f"lab {made.name} is up\n" + table(header, rows)
 
@@ -46,7 +47,10 @@ def lab_table(made: Lab) -> str:
 def ping_hint(made: Lab) -> str:
     """What to try first."""
     first, last = made.hosts[0], made.hosts[-1]
-    return f"try:  hipgw lab exec {made.name} {first.name} -- ping {last.hit}"
+    if last.speaks_hip:
+        return f"try:  hipgw lab exec {made.name} {first.name} -- ping {last.hit}"
+    first = next(host for host in made.hosts if not host.speaks_hip)
+    return f"try:  hipgw lab exec {made.name} {first.name} -- ping {last.addresses[0]}"
 
 
 def staying_text(staying: dict[int, str]) -> str:

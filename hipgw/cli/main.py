@@ -47,6 +47,7 @@ SUBCOMMANDS: Final = {
     "key": Subcommand("hipgw.cli.key", "key", "Make and show host identities."),
     "cert": Subcommand("hipgw.cli.cert", "cert", "Issue, show and verify certificates of hosts."),
     "lab": Subcommand("hipgw.cli.lab", "lab", "Build networks of namespaces for trying hipgw."),
+    "bench": Subcommand("hipgw.cli.bench", "bench", "Measure this machine, and compare."),
     "hipconf": Subcommand("hipgw.cli.hipconf", "hipconf", "Configure in the words of HIPL."),
 }
 

@@ -10,6 +10,7 @@ from hipgw.cli.asking import EXIT_CODES, ask_for_all, control_options, show
 from hipgw.cli.rendering import short_age, size, table
 
 HEADER = ("PEER", "LSI", "NAME", "STATE", "ENDPOINT", "LAST", "RECEIVED", "SENT")
+SUBNETS = "SUBNETS"
 
 
 @click.command(
@@ -25,7 +26,8 @@ Examples:
 def peers(socket_path: str, *, as_json: bool) -> None:
     """List the peers that this host knows, one line each.
 
-    LAST is the time since the latest packet in either direction.
+    LAST is the time since the latest packet in either direction.  SUBNETS, where a peer has some,
+    are the prefixes of hosts behind it.
     """
     show(ask_for_all(socket_path, "peers"), render_peers, as_json=as_json)
 
@@ -35,7 +37,10 @@ def render_peers(answer: dict[str, Any]) -> str:
     peers = answer["peers"]
     if not peers:
         return "no peers: name one in the configuration, /etc/hip/hosts, or by `hipgw connect`"
-    return table(HEADER, [_row(peer) for peer in peers], right="RECEIVED SENT")
+    if not any(peer.get("subnets") for peer in peers):
+        return table(HEADER, [_row(peer) for peer in peers], right="RECEIVED SENT")
+    rows = [(*_row(peer), ",".join(peer.get("subnets") or ()) or "-") for peer in peers]
+    return table((*HEADER, SUBNETS), rows, right="RECEIVED SENT")
 
 
 def _row(peer: dict[str, Any]) -> tuple[str, ...]:

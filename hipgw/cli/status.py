@@ -79,7 +79,10 @@ def _interface_block(answer: dict[str, Any]) -> str:
     fields += [("lsi", lsi) for lsi in interface.get("lsis", []) if lsi != default_lsi]
     fields.append(("listening", _listening(answer.get("listening", {}))))
     if (mtu := interface.get("mtu")) is not None:
-        fields.append(("mtu", f"{mtu} octets"))
+        by = " (set by the operator)" if interface.get("mtu_by") == "operator" else ""
+        fields.append(("mtu", f"{mtu} octets{by}"))
+    if local_subnets := answer.get("local_subnets"):
+        fields.append(("local subnets", ", ".join(local_subnets)))
     strangers = answer.get("strangers", {})
     if received := strangers.get("i1_received", 0):
         fields.append(("strangers", f"{received} I1s received, {strangers['r1_sent']} R1s sent"))
@@ -135,6 +138,8 @@ def _peer_block(peer: dict[str, Any]) -> str:
         fields.append(("identity", "anonymous"))
     if peer.get("lsi"):
         fields.append(("lsi", peer["lsi"]))
+    if peer.get("subnets"):
+        fields.append(("subnets", ", ".join(peer["subnets"])))
     if peer.get("endpoint"):
         way = {"udp": " (udp)", "raw": " (esp)"}.get(peer.get("encapsulation") or "", "")
         fields.append(("endpoint", f"{peer['endpoint']}{way}"))

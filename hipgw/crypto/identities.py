@@ -76,6 +76,7 @@ class HostIdentity:
         *,
         allow_weak: bool = False,
         reading: EddsaHitReading = _DEFAULT_READING,
+        hit: Hit | None = None,
     ) -> Self:
         """Read the algorithm and the Host Identity field of a HOST_ID.
 
@@ -85,6 +86,7 @@ class HostIdentity:
             allow_weak: accept RSA moduli of 1024 bits and more, DSA and ECDSA_LOW: for peers that
                 the configuration allows, and for captures of old hosts.
             reading: how an EdDSA HIT is made.
+            hit: of HIPv2, if the caller knows already that this is the one; else it is made.
 
         Raises:
             CryptoError: unknown or unsupported algorithm, malformed or unusable key.
@@ -93,8 +95,13 @@ class HostIdentity:
             known = HiAlgorithm(algorithm)
         except ValueError:
             raise CryptoError(f"Host Identity algorithm {algorithm} is unknown") from None
-        parse_hi(known, hi, allow_weak=allow_weak)
-        return cls(known, hi, hit_from_hi(hi, SUITE_OF_ALGORITHM[known], reading))
+        if known is HiAlgorithm.ECDSA:  # none of them is weak
+            _parsed(known, hi)
+        else:
+            parse_hi(known, hi, allow_weak=allow_weak)
+        if hit is None:
+            hit = hit_from_hi(hi, SUITE_OF_ALGORITHM[known], reading)
+        return cls(known, hi, hit)
 
     @property
     def public_key(self) -> PublicKey:

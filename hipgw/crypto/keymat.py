@@ -94,6 +94,25 @@ class Keymat:
         return f"Keymat({self._suite.name})"
 
 
+class KeymatAhead:
+    """The beginning of a stream, made in one go; what lies beyond comes from the stream."""
+
+    __slots__ = ("_begin", "_stream")
+
+    def __init__(self, stream: KeymatStream, length: int) -> None:
+        self._stream: Final = stream
+        self._begin: Final = stream.octets(0, length)
+
+    def octets(self, offset: int, length: int) -> bytes:
+        """Read `length` octets from `offset`; CryptoError as the stream raises it."""
+        if offset >= 0 and length >= 0 and offset + length <= len(self._begin):
+            return self._begin[offset : offset + length]
+        return self._stream.octets(offset, length)
+
+    def __repr__(self) -> str:
+        return "KeymatAhead()"
+
+
 class KeymatV1:
     """The keying material of one Diffie-Hellman exchange of HIPv1 (RFC 5201 section 6.5).
 
@@ -208,10 +227,19 @@ def draw_esp_keys(
     Raises:
         CryptoError: the keys would lie beyond the end of KEYMAT.
     """
-    shape = ESP_SHAPES_V1[suite] if isinstance(suite, EspSuiteV1) else ESP_SHAPES[suite]
-    sizes = (shape.encryption_key_octets, shape.authentication_key_octets)
-    out, into, end = _draw(keymat, index, sizes, local, peer)
+    out, into, end = _draw(keymat, index, _esp_key_sizes(suite), local, peer)
     return EspKeys(*out, *into, keymat_index_after=end)
+
+
+def esp_keys_octets(suite: EspSuite | EspSuiteV1) -> int:
+    """How many octets of KEYMAT the keys of both directions take."""
+    return 2 * sum(_esp_key_sizes(suite))
+
+
+def _esp_key_sizes(suite: EspSuite | EspSuiteV1) -> tuple[int, int]:
+    """Octets of a cipher key and of an integrity key."""
+    shape = ESP_SHAPES_V1[suite] if isinstance(suite, EspSuiteV1) else ESP_SHAPES[suite]
+    return shape.encryption_key_octets, shape.authentication_key_octets
 
 
 def _draw(

@@ -20,6 +20,11 @@ _DIGEST_NAME: Final = {
     HitSuite.ECDSA_SHA384: "sha384",
     HitSuite.ECDSA_LOW_SHA1: "sha1",
 }
+_HASHES: Final = {
+    HitSuite.RSA_DSA_SHA256: hashlib.sha256,
+    HitSuite.ECDSA_SHA384: hashlib.sha384,
+    HitSuite.ECDSA_LOW_SHA1: hashlib.sha1,
+}
 
 
 class RhashState(Protocol):
@@ -70,14 +75,14 @@ def start_rhash(suite: HitSuite) -> RhashState:
     """Begin an RHASH of `suite`."""
     if suite is HitSuite.EDDSA_CSHAKE128:
         return _Shake256Bits(hashlib.shake_128())
-    return hashlib.new(_DIGEST_NAME[suite])
+    return _HASHES[suite]()
 
 
 def rhash(suite: HitSuite, data: bytes) -> bytes:
     """Hash `data` to `RHASH_OCTETS[suite]` octets (RFC 7401 section 5.2.10)."""
-    state = start_rhash(suite)
-    state.update(data)
-    return state.digest()
+    if suite is HitSuite.EDDSA_CSHAKE128:
+        return hashlib.shake_128(data).digest(RHASH_OCTETS[suite])
+    return _HASHES[suite](data).digest()
 
 
 def compute_mac(suite: HitSuite, key: bytes, data: bytes) -> bytes:

@@ -49,6 +49,8 @@ def sign_message(key: PrivateKey, message: bytes, *, version: int = 2) -> bytes:
     Raises:
         LocalProtocolError: HIPv1 has no signatures of that algorithm.
     """
+    if version != 1 and isinstance(key, ec.EllipticCurvePrivateKey):
+        return _r_and_s(key.sign(message, _ECDSA), (key.key_size + 7) // 8)
     if isinstance(key, rsa.RSAPrivateKey):
         if version == 1:
             return key.sign(message, _PKCS1, _SHA1)
@@ -56,10 +58,8 @@ def sign_message(key: PrivateKey, message: bytes, *, version: int = 2) -> bytes:
     if isinstance(key, dsa.DSAPrivateKey):
         der = key.sign(message, _SHA1 if version == 1 else _SHA256)
         return _DSA_T + _r_and_s(der, DSA_Q_OCTETS)
-    if version == 1:
+    if version == 1 or isinstance(key, ec.EllipticCurvePrivateKey):
         raise LocalProtocolError("HIPv1 signs with RSA and DSA only: choose such an identity")
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return _r_and_s(key.sign(message, _ECDSA), (key.key_size + 7) // 8)
     return key.sign(message)
 
 
@@ -71,6 +71,8 @@ def signature_is_right(
     OpenSSL refuses r and s outside 1..n-1, and an EdDSA s outside 0..L-1.
     """
     try:
+        if isinstance(key, ec.EllipticCurvePublicKey):  # most often: each question costs time
+            return version != 1 and _ecdsa_is_right(key, signature, message)
         if isinstance(key, rsa.RSAPublicKey):
             if version == 1:
                 key.verify(signature, message, _PKCS1, _SHA1)
@@ -85,29 +87,29 @@ def signature_is_right(
             return True
         if version == 1:
             return False
-        return _elliptic_is_right(key, signature, message)
+        return _is_right_in_v2(key, signature, message)
     except InvalidSignature:
         return False
 
 
-def _elliptic_is_right(
-    key: ec.EllipticCurvePublicKey
-    | EcdsaLowPublicKey
-    | ed25519.Ed25519PublicKey
-    | ed448.Ed448PublicKey,
+def _ecdsa_is_right(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:
+    """Verify; False or InvalidSignature when wrong."""
+    der = _der_of(signature, (key.key_size + 7) // 8)
+    if der is None:
+        return False
+    key.verify(der, message, _ECDSA)
+    return True
+
+
+def _is_right_in_v2(
+    key: EcdsaLowPublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey,
     signature: bytes,
     message: bytes,
 ) -> bool:
-    """Verify what HIPv2 brought; False or InvalidSignature when wrong."""
+    """Verify what only HIPv2 has; False or InvalidSignature when wrong."""
     if isinstance(key, EcdsaLowPublicKey):
         return key.verify(signature, message)
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        der = _der_of(signature, (key.key_size + 7) // 8)
-        if der is None:
-            return False
-        key.verify(der, message, _ECDSA)
-    else:
-        key.verify(signature, message)
+    key.verify(signature, message)
     return True
 
 

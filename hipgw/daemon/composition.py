@@ -25,7 +25,13 @@ from hipgw.daemon.certificate_config import load_certificates
 from hipgw.daemon.config import Config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
-from hipgw.daemon.devices import Devices, descriptor_of, open_devices, slot_octets
+from hipgw.daemon.devices import (
+    SLOT_SPARE_OCTETS,
+    Devices,
+    descriptor_of,
+    open_devices,
+    slot_octets,
+)
 from hipgw.daemon.engine_config import carried_suites, endpoint_config
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets
@@ -39,6 +45,7 @@ from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities, start_identities
+from hipgw.daemon.path_mtu import PathMtus
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.readiness import notify
@@ -47,6 +54,7 @@ from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
 from hipgw.daemon.strangers import Strangers
+from hipgw.daemon.subnet_routes import SubnetRoutes
 from hipgw.daemon.traffic import Paths, Traffic
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
 from hipgw.daemon.workers import Workers
@@ -157,6 +165,7 @@ class Daemon:
             tun_offload=config.offload.tun,
             udp_offload=config.offload.udp,
             queues=queue_numbers(config),
+            discover_mtu=config.network.path_mtu_discovery,
         )
         ciphers = choose_gcm(config.offload.crypto)
         self._drop_privileges()
@@ -185,6 +194,8 @@ class Daemon:
         )
         self._gateway = gateway
         self._configure_interface(facts)
+        if gateway.subnets is not None:
+            gateway.subnets.apply()
         self._stack.callback(interception.stop)
         interception.start()
         await self._first_r1s(gateway)
@@ -204,7 +215,8 @@ class Daemon:
         # The new user need not be able to read where Python keeps its modules.
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
-        import hipgw.netlink.packet_filter  # noqa: F401, PLC0415
+        import hipgw.netlink.packet_filter  # noqa: PLC0415
+        import hipgw.netlink.prefix_routes  # noqa: F401, PLC0415
 
         uid, gid = privileges.user_ids(name)
         state = self._config.state.directory
@@ -225,7 +237,7 @@ class Daemon:
         known = [route.mtu_octets for route in routes if route is not None]
         # What a peer starts may come in either encapsulation, so both must fit.
         return interface_mtus(
-            min(known, default=DEFAULT_MTU_OCTETS), carried_suites(self._config), Encapsulation
+            max(known, default=DEFAULT_MTU_OCTETS), carried_suites(self._config), Encapsulation
         )
 
     def _assemble(
@@ -251,6 +263,7 @@ class Daemon:
             interfaces_only=bool(config.network.interfaces),
             all_pairs=config.hip.shotgun,
         )
+        slot = slot_octets(max(facts.mtu_octets, largest_link_mtu()))
         data_path = DataPath(
             tun_fd=devices.tun.fd,
             udp4_fd=descriptor_of(devices.udp, 4),
@@ -259,12 +272,13 @@ class Daemon:
             raw6_fd=descriptor_of(devices.esp, 6),
             hip4_fd=descriptor_of(devices.hip, 4),
             hip6_fd=descriptor_of(devices.hip, 6),
-            slot_octets=slot_octets(max(facts.mtu_octets, largest_link_mtu())),
+            slot_octets=slot,
             vnet_hdr=devices.offloads.vnet_hdr,
             uso=devices.offloads.uso,
             udp_gso=devices.offloads.udp_gso,
             udp_gro=devices.offloads.udp_gro,
             queue_fds=[queue.fileno() for queue in devices.queues],
+            class_mask=config.network.traffic_class,
         )
         data_path.set_queue_mtus(facts.mtu_octets, facts.lsi_mtu_octets)
         backend = UserBackend(data_path)
@@ -325,8 +339,13 @@ class Daemon:
         )
         gateway.own = OwnIdentities(gateway, self._configure_interface)
         gateway.opportunity = Opportunity(gateway, Pins(config.state.directory))
+        gateway.subnets = SubnetRoutes(gateway, data_path)
+        gateway.traffic.pair_of = gateway.subnets.pair_of
+        gateway.mtus = PathMtus(gateway, data_path, slot - SLOT_SPARE_OCTETS)
+        gateway.traffic.on_too_big = gateway.mtus.on_too_big
         self._start_workers(data_path)
         self._listen(gateway, data_path)
+        self._listen_to_routers(gateway.mtus, devices)
         self._tasks += [
             self._loop.create_task(keeper.run()),
             self._loop.create_task(Housekeeping(gateway, keeper).run()),
@@ -355,10 +374,19 @@ class Daemon:
         self._loop.add_reader(data_path.punt_fd, gateway.traffic.take_punts)
         self._stack.callback(self._loop.remove_reader, data_path.punt_fd)
 
+    def _listen_to_routers(self, mtus: PathMtus, devices: Devices) -> None:
+        """ICMP "too big" about ESP packets shortens a path."""
+        for family, channel in devices.icmp.items():
+            self._loop.add_reader(channel, mtus.on_icmp, family, channel)
+            self._stack.callback(self._loop.remove_reader, channel)
+
     def _configure_interface(self, facts: HostFacts) -> None:
         # This import takes 0.15 s, and nothing before this point needs it.
         from hipgw.netlink.links import configure_interface  # noqa: PLC0415
 
+        if self._gateway is not None and self._gateway.mtus is not None and self._is_ready:
+            self._gateway.mtus.notice_operator()
+            facts = self._gateway.facts
         configure_interface(
             self._config.network.interface,
             hits=facts.hits,
@@ -368,6 +396,10 @@ class Daemon:
             lsi_mtu=facts.lsi_mtu_octets,
             sources=self._peer_sources(),
         )
+        if self._gateway is not None and self._gateway.mtus is not None:
+            self._gateway.mtus.on_configured(facts.mtu_octets)
+        if self._is_ready and self._gateway is not None and self._gateway.subnets is not None:
+            self._gateway.subnets.set_routes()
 
     def _peer_sources(self) -> list[tuple[Address, Address]]:
         """Peers' HITs and LSIs, each with that of ours which packets to it leave from."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar
 
 from hipgw.crypto import KEY_KINDS
 from hipgw.daemon import config_readers as read
 from hipgw.daemon.certificate_config import CertificateOptions
+from hipgw.daemon.config_subnets import check_subnets
 from hipgw.daemon.strict_toml import (
     Troubles,
     load_toml,
@@ -90,6 +91,8 @@ class NetworkOptions:
         read.several(read.matching(read.INTERFACE_NAME, "an interface name of 1 to 15 letters")),
     )
     lsi_prefix: IPv4Network = option(IPv4Network("1.0.0.0/8"), read.lsi_prefix)
+    path_mtu_discovery: bool = option(True, read.flag)
+    traffic_class: int = option(0xFF, read.one_of(read.TRAFFIC_CLASSES))
     queue_packets: int = option(64, read.whole_number(1, 4096, "packets"))
     queue_octets: int = option(262_144, read.whole_number(2048, 64 * 1024 * 1024, "octets"))
     queue_total_octets: int = option(
@@ -104,6 +107,16 @@ class DatapathOptions:
     intercept: Intercept = option(Intercept.TUN, read.one_of(INTERCEPTS))
     queue_first: int = option(10500, read.whole_number(0, 65535))
     queue_count: int = option(1, read.whole_number(1, 16, "queues"))
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """`[gateway]`: hosts behind this one that know no HIP; peers name theirs in `subnets`."""
+
+    local_subnets: tuple[IPv4Network | IPv6Network, ...] = option(
+        (), read.several(read.subnet), reloadable=True
+    )
+    clamp_mss: bool = option(True, read.flag, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +297,9 @@ class PeerOptions:
     via: tuple[Address, ...] = option((), read.several(read.locator), reloadable=True)
     legacy: bool = option(False, read.flag, reloadable=True)
     compatibility: Quirks = option(NO_QUIRKS, read.compatibility, reloadable=True)
+    subnets: tuple[IPv4Network | IPv6Network, ...] = option(
+        (), read.several(read.subnet), reloadable=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +310,7 @@ class Config:
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     datapath: DatapathOptions = field(default_factory=DatapathOptions)
+    gateway: GatewayOptions = field(default_factory=GatewayOptions)
     offload: OffloadOptions = field(default_factory=OffloadOptions)
     hip: HipOptions = field(default_factory=HipOptions)
     legacy: LegacyOptions = field(default_factory=LegacyOptions)
@@ -329,6 +346,7 @@ TABLES: Final[Mapping[str, type]] = {
     "identity": IdentityOptions,
     "network": NetworkOptions,
     "datapath": DatapathOptions,
+    "gateway": GatewayOptions,
     "offload": OffloadOptions,
     "hip": HipOptions,
     "legacy": LegacyOptions,
@@ -364,6 +382,8 @@ def load_config(file: FilePath) -> Config:
             troubles.add((name,), unknown_message(name, [*TABLES, "peer", "host_identity"]))
     network = tables.get("network") or NetworkOptions()
     _check_peers(peers, network.lsi_prefix, troubles)
+    behind_us = (tables.get("gateway") or GatewayOptions()).local_subnets
+    check_subnets(peers, behind_us, network.lsi_prefix, troubles)
     own = tables.get("identity") or IdentityOptions()
     _check_identities(identities, own.default, troubles)
     _check_combinations(tables, troubles)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueError, ip_network
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar
 
@@ -85,6 +85,8 @@ ESP_SUITES: Final = {
 }
 ENCAPSULATIONS: Final = {"raw": Encapsulation.RAW, "udp": Encapsulation.UDP}
 REQUIREMENTS: Final = {"optional": False, "required": True}
+TRAFFIC_CLASSES: Final = {"copy": 0xFF, "dscp": 0xFC, "none": 0}
+"""Bits of the traffic class that pass between inner and outer header."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -217,6 +219,20 @@ def lsi_prefix(value: object) -> IPv4Network:
         raise OptionError(f"expected {wanted}: {error}") from error
     if not 8 <= network.prefixlen <= 28:
         raise _expected(wanted, value)
+    return network
+
+
+def subnet(value: object) -> IPv4Network | IPv6Network:
+    """A prefix of hosts that know no HIP."""
+    wanted = 'an IP prefix such as "192.168.7.0/24" or "fd00:7::/64"'
+    if not isinstance(value, str) or "/" not in value:
+        raise _expected(wanted, value)
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise OptionError(f"expected {wanted}: {error}") from error
+    if network.is_multicast or network.is_loopback or network.is_link_local:
+        raise OptionError(f"expected unicast addresses of more than one link, found {network}")
     return network
 
 

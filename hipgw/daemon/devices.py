@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
+from hipgw.drivers.icmp import open_icmp
 from hipgw.drivers.nfqueue import open_queue
 from hipgw.drivers.offload import Offload, Offloads, enable_udp
 from hipgw.drivers.rawip import open_raw
@@ -36,6 +37,8 @@ class Devices:
     """Protocol 50, read and written by the data path."""
     udp: dict[int, socket.socket]
     """HIP and ESP in UDP: read by the data path, written by both."""
+    icmp: dict[int, socket.socket]
+    """What routers say about packets that are too big; empty when nobody asks for it."""
     offloads: Offloads
     queues: tuple[socket.socket, ...] = ()
     """Netfilter queues, read by the data path."""
@@ -50,6 +53,7 @@ def open_devices(
     tun_offload: Offload = Offload.AUTO,
     udp_offload: Offload = Offload.AUTO,
     queues: Iterable[int] = (),
+    discover_mtu: bool = True,
 ) -> Devices:
     """Open everything; `stack` closes it.
 
@@ -58,13 +62,19 @@ def open_devices(
     Raises:
         HostError: what is missing or in use, with the remedy.
     """
-    channels = zip(FAMILIES, open_hip_udp(udp_port), strict=True)
+    channels = zip(FAMILIES, open_hip_udp(udp_port, discover_mtu=discover_mtu), strict=True)
     # A host whose kernel has no IPv6 has no second socket, and gets the IPv4 half.
     udp = {
         family: stack.enter_context(channel) for family, channel in channels if channel is not None
     }
     hip = {family: stack.enter_context(open_raw(HIP_PROTOCOL, family)) for family in udp}
-    esp = {family: stack.enter_context(open_raw(ESP_PROTOCOL, family)) for family in udp}
+    esp = {
+        family: stack.enter_context(open_raw(ESP_PROTOCOL, family, discover_mtu=discover_mtu))
+        for family in udp
+    }
+    icmp = {
+        family: stack.enter_context(open_icmp(family)) for family in (udp if discover_mtu else ())
+    }
     tun = stack.enter_context(open_tun(interface, mtu=mtu_octets, offload=tun_offload))
     offloads = replace(
         enable_udp(list(udp.values()), udp_offload),
@@ -73,7 +83,7 @@ def open_devices(
         tun_reason=tun.reason,
     )
     opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
-    return Devices(tun, hip, esp, udp, offloads, opened)
+    return Devices(tun, hip, esp, udp, icmp, offloads, opened)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

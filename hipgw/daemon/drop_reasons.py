@@ -19,6 +19,7 @@ DAEMON_REASONS: Final = {
     "punt_malformed": "packet handed up by the data path that is no IP packet",
     "punt_unknown": "packet handed up by the data path for a reason unknown here",
     "inject_full": "packet that waited, and then found no room towards the data path",
+    "too_big_foreign": "ICMP Packet Too Big that quotes no packet of ours",
     "sa_refused": "security association that the data plane refused to carry",
     "control_not_sent": "HIP packet that the kernel refused to send",
     "icmp_not_sent": "ICMP error about a bad HIP packet that the kernel refused to send",

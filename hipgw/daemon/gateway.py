@@ -55,6 +55,8 @@ from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
 if TYPE_CHECKING:
     from hipgw.daemon.opportunity import Opportunity
     from hipgw.daemon.own_identities import OwnIdentities
+    from hipgw.daemon.path_mtu import PathMtus
+    from hipgw.daemon.subnet_routes import SubnetRoutes
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +104,16 @@ class HostFacts:
 class Gateway:
     """Holds the parts; is the `EngineHost`, and tells what happens to whoever waits for it.
 
-    `engine`, `traffic`, `own` and `opportunity` are set by the composition right after making it:
-    they need it, and it needs them.
+    `engine`, `traffic`, `own`, `opportunity`, `subnets` and `mtus` are set by the composition right
+    after making it: they need it, and it needs them.
     """
 
     engine: EngineLoop
     traffic: Traffic
     own: OwnIdentities
     opportunity: Opportunity
+    subnets: SubnetRoutes | None = None
+    mtus: PathMtus | None = None
 
     def __init__(
         self,
@@ -166,6 +170,7 @@ class Gateway:
     def install(self, sa: SecurityAssociation) -> None:
         """Install one direction; packets that waited for an outbound one go out after this step."""
         if self.sas.install(sa) and sa.direction is Direction.OUT:
+            self._measure(sa.local_hit, sa.peer_hit)
             self.traffic.on_outbound_installed(sa.local_hit, sa.peer_hit)
 
     def remove(self, removal: RemoveSa) -> None:
@@ -174,7 +179,14 @@ class Gateway:
 
     def move(self, move: MoveSa) -> None:
         """Give one direction other outer addresses."""
-        self.sas.move(move)
+        if self.sas.move(move) and move.direction is Direction.OUT:
+            self._measure(move.local, move.peer)
+
+    def _measure(self, local: Hit, peer: Hit) -> None:
+        """Tell the data path how long packets of an outbound SA may be."""
+        record = self.sas.outbound_of(local, peer)
+        if self.mtus is not None and record is not None:
+            self.mtus.apply(record)
 
     def limit(self, limit: LimitPath) -> None:
         """Limit one outbound direction, or end that."""

@@ -41,6 +41,8 @@ def health_view(gateway: Gateway) -> list[dict[str, str]]:
             }
         )
     found += gateway.certificates.problems()
+    for part in (gateway.subnets, gateway.mtus):
+        found += part.problems() if part is not None else []
     if config.lab.export_keys is not None:
         found.append(
             {

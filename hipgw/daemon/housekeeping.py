@@ -38,8 +38,11 @@ class Housekeeping:
             self.look_for_strangers()
             if ticks % self.ticks_between_looks() == 0:
                 self.look_for_traffic()
+            if self._gateway.mtus is not None:
+                self._gateway.mtus.heed_operator()
             if ticks % TICKS_PER_ROUND == 0:
                 self.look_at_files()
+                self.look_at_mtus()
 
     def look_for_traffic(self) -> None:
         """Give the engine the counters of every SA that carried something since the last look.
@@ -76,6 +79,11 @@ class Housekeeping:
     def ticks_between_looks(self) -> int:
         """Each SA costs some 0.1 microseconds a look, so many SAs are looked at less often."""
         return 1 if len(self._gateway.sas) <= SAS_PER_TICK else TICKS_PER_ROUND
+
+    def look_at_mtus(self) -> None:
+        """Routes that carry more or less than before, an interface that somebody changed."""
+        if self._gateway.mtus is not None:
+            self._gateway.mtus.look()
 
     def look_at_files(self) -> None:
         """Hosts files that changed, LSIs that were given since."""

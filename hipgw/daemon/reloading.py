@@ -114,10 +114,13 @@ class Reloader:
             raise ConfigError(str(error), key="hip") from error
         set_level(config.log.level)
         are_peers_new = config.peers != gateway.config.peers
+        are_subnets_new = are_peers_new or config.gateway != gateway.config.gateway
         if are_peers_new:
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
         gateway.config = config
+        if are_subnets_new and gateway.subnets is not None:
+            gateway.subnets.apply()
         if are_peers_new:
             gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun

@@ -185,6 +185,10 @@ class Traffic:
         self._failures = 0
         self._limited = RateLimitedLog(log)
         self.counters: Counter[str] = Counter()
+        self.pair_of: Callable[[bytes], Pair | None] = lambda _: None
+        """Whose association carries a packet to a routed prefix; None: it goes to no prefix."""
+        self.on_too_big: Callable[[bytes, int], None] = lambda _packet, _mtu: None
+        """Answers a packet that its path does not carry."""
         self._handlers: dict[int, Callable[[bytes, tuple[Any, ...]], None]] = {
             worker.PUNT_NO_SA: self.on_no_sa,
             worker.PUNT_CONTROL: self.on_control,
@@ -193,6 +197,7 @@ class Traffic:
             worker.PUNT_FAMILY: self.on_family,
             worker.PUNT_EXPIRE: self.on_expire,
             worker.PUNT_STRANGE: self.on_strange,
+            worker.PUNT_TOO_BIG: lambda packet, meta: self.on_too_big(packet, meta[0]),
         }
 
     def set_own(
@@ -219,6 +224,9 @@ class Traffic:
 
     def on_no_sa(self, packet: bytes, _meta: tuple[Any, ...]) -> None:
         """An inner packet from the TUN: find its association, or make one and keep the packet."""
+        if (pair := self.pair_of(packet)) is not None:
+            self._on_no_sa_routed(packet, *pair)
+            return
         ends = inner_ends(packet)
         if ends is None:
             self.counters["punt_malformed"] += 1
@@ -241,6 +249,13 @@ class Traffic:
         elif isinstance(destination, Lsi) and destination != current.peer_lsi:
             # Sent up again and again if it were injected: the SA answers to another LSI.
             self.counters["lsi_changed"] += 1
+        else:
+            self._inject(packet)
+
+    def _on_no_sa_routed(self, packet: bytes, local: Hit, peer: Hit) -> None:
+        """A packet of a host that knows no HIP, to a prefix of a peer."""
+        if self._sas.outbound_of(local, peer) is None:
+            self._keep(packet, local, peer)
         else:
             self._inject(packet)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -54,15 +53,18 @@ def route_to(peer: Address) -> Route | None:
     return None if source.is_unspecified else Route(source, mtu_octets)
 
 
+def link_mtu(name: str) -> int | None:
+    """MTU in octets of an interface; None when there is none of that name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        request = struct.pack(f"16s{IFREQ_OCTETS - 16}x", name.encode())
+        try:
+            answer = fcntl.ioctl(channel.fileno(), SIOCGIFMTU, request)
+        except OSError:
+            return None
+        return int(struct.unpack_from("=i", answer, 16)[0])
+
+
 def largest_link_mtu() -> int:
     """MTU in octets of the link that carries the longest packets; loopback does not count."""
-    largest = DEFAULT_MTU_OCTETS
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        for _, name in socket.if_nameindex():
-            if name == LOOPBACK:
-                continue
-            request = struct.pack(f"16s{IFREQ_OCTETS - 16}x", name.encode())
-            with suppress(OSError):
-                answer = fcntl.ioctl(channel.fileno(), SIOCGIFMTU, request)
-                largest = max(largest, int(struct.unpack_from("=i", answer, 16)[0]))
-    return largest
+    names = (name for _, name in socket.if_nameindex() if name != LOOPBACK)
+    return max([DEFAULT_MTU_OCTETS, *(link_mtu(name) or 0 for name in names)])

@@ -17,6 +17,7 @@ from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.health_views import health_view
 from hipgw.daemon.sa_home import SaRecord
+from hipgw.daemon.subnet_views import mtu_by, subnets_of
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
@@ -73,6 +74,7 @@ def status_view(gateway: Gateway, now: float, most: int = STATUS_PEERS) -> dict[
         "interface": {
             "name": config.network.interface,
             "mtu": facts.mtu_octets,
+            "mtu_by": mtu_by(gateway),
             "lsi_mtu": facts.lsi_mtu_octets,
             "hits": [str(hit) for hit in facts.hits],
             "lsis": [str(lsi) for lsi in facts.own_lsis],
@@ -87,6 +89,7 @@ def status_view(gateway: Gateway, now: float, most: int = STATUS_PEERS) -> dict[
             "udp_port": config.network.udp_port,
             "raw": bool(gateway.sockets.families),
         },
+        "local_subnets": [str(one) for one in config.gateway.local_subnets],
         "certificates": own_certificates_view(gateway.certificates),
         "strangers": _strangers(gateway),
         "associations": {
@@ -227,6 +230,7 @@ def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[st
         "spi_in": view.spi_in,
         "spi_out": view.spi_out,
         "waiting_packets": gateway.queue.waiting_for((view.local, view.peer)),
+        "subnets": subnets_of(gateway, view.peer),
         "shotgun": gateway.config.hip.shotgun,
         "compatibility": [str(quirk) for quirk in in_order(view.quirks)],
         **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
@@ -248,6 +252,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         **dict.fromkeys(NOT_YET_KNOWN),
         **dict.fromkeys(NOT_YET_COUNTED, 0),
         "anonymous": False,
+        "subnets": subnets_of(gateway, hit),
         "shotgun": gateway.config.hip.shotgun,
         "compatibility": [str(quirk) for quirk in in_order(gateway.compatible.quirks_of(hit))],
         **no_upkeep(),

@@ -25,8 +25,9 @@ TIMED_OCTETS: Final = 1420
 TIMED_PACKETS: Final = 128
 ROUNDS: Final = 5
 _ROOM: Final = 64
-_DESCRIPTOR: Final = struct.Struct("=IIIHHHBB")
-"""offset, length, sa_index, verdict, reason, gso_octets, next_header, family (descriptor.pxd)."""
+_DESCRIPTOR: Final = struct.Struct("=IIIHHBBBB")
+"""offset, length, sa_index, verdict, reason, network_octets, traffic_class, next_header, family:
+descriptor.pxd."""
 _KEY: Final = bytes(range(20))
 _SPI: Final = 0x100
 
@@ -108,7 +109,7 @@ def _laid_out(payloads: Sequence[bytes]) -> tuple[bytearray, bytearray]:
     arena, descriptors = bytearray(), bytearray()
     for payload in payloads:
         arena += bytes(_ROOM)
-        descriptors += _DESCRIPTOR.pack(len(arena), len(payload), 0, 0, 0, 0, 0, 6)
+        descriptors += _DESCRIPTOR.pack(len(arena), len(payload), 0, 0, 0, 0, 0, 0, 6)
         arena += payload + bytes(_ROOM)
     return arena, descriptors
 

@@ -17,31 +17,48 @@ _SO_RCVBUFFORCE: Final = 33
 _IP_PKTINFO: Final = 8
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
+_IP_PMTUDISC_WANT: Final = 1
+_IP_RECVTOS: Final = 13
 _IPV6_MTU_DISCOVER: Final = 23
 
 
 def open_socket(
-    family: socket.AddressFamily, kind: socket.SocketKind, protocol: int
+    family: socket.AddressFamily,
+    kind: socket.SocketKind,
+    protocol: int,
+    *,
+    discover_mtu: bool = False,
 ) -> socket.socket:
     """A non-blocking socket, ready for batches; the caller binds it and closes it.
 
-    Packet information is on, so the local address of each packet is known and can be chosen.
-    Path MTU discovery is off: HIP control packets may need fragments (RFC 7401 section 5.1.3).
+    Packet information is on, so the local address of each packet is known and can be chosen; so is
+    the traffic class of received packets.
+
+    Args:
+        family: AF_INET or AF_INET6.
+        kind: SOCK_DGRAM or SOCK_RAW.
+        protocol: of IP.
+        discover_mtu: packets that fit the path, as far as the kernel knows it, go with DF.  Longer
+            ones are fragmented in any case: HIP control packets may need that (RFC 7401 section
+            5.1.3).
 
     Raises:
         OSError: the host does not give the socket.
     """
     opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    discovery = _IP_PMTUDISC_WANT if discover_mtu else _IP_PMTUDISC_DONT
     try:
         _set_buffers(opened)
         if family == socket.AF_INET:
             opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+            opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, discovery)
+            opened.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
         else:
             if kind == socket.SOCK_DGRAM:  # a raw IPv6 socket is of one family anyway
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, discovery)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
     except OSError:
         opened.close()
         raise

@@ -14,12 +14,13 @@ _IPV6_CHECKSUM: Final = 7
 _OFF: Final = -1
 
 
-def open_raw(protocol: int, family: int) -> socket.socket:
+def open_raw(protocol: int, family: int, *, discover_mtu: bool = False) -> socket.socket:
     """Open a raw socket that sees every packet of an IP protocol sent to this host.
 
     Args:
         protocol: 139 (HIP) or 50 (ESP).
         family: 4 or 6.
+        discover_mtu: see `open_socket`.
 
     Raises:
         HostError: not permitted, or no such address family.
@@ -30,7 +31,7 @@ def open_raw(protocol: int, family: int) -> socket.socket:
     address_family = socket.AF_INET if family == 4 else socket.AF_INET6
     opened = None
     try:
-        opened = open_socket(address_family, socket.SOCK_RAW, protocol)
+        opened = open_socket(address_family, socket.SOCK_RAW, protocol, discover_mtu=discover_mtu)
         if family == 6:
             # HIP fills its own checksum in, and ESP has none: the kernel must not touch either.
             opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, _OFF)

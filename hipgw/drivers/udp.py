@@ -9,18 +9,21 @@ from hipgw.drivers.packet_sockets import host_error, open_socket
 from hipgw.errors import HostError
 
 
-def open_hip_udp(port: int) -> tuple[socket.socket, socket.socket | None]:
+def open_hip_udp(
+    port: int, *, discover_mtu: bool = False
+) -> tuple[socket.socket, socket.socket | None]:
     """Open `port` on every address: one IPv4 socket, and one IPv6 socket if the host has IPv6.
 
     Args:
         port: 1 to 65535, or 0 for any free one (then the two may differ).
+        discover_mtu: see `open_socket`.
 
     Raises:
         HostError: port in use, or not permitted.
     """
-    four = _open(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - a HIP host answers everywhere
+    four = _open(socket.AF_INET, "0.0.0.0", port, discover_mtu=discover_mtu)  # noqa: S104 - a HIP host answers everywhere
     try:
-        return four, _open(socket.AF_INET6, "::", port)
+        return four, _open(socket.AF_INET6, "::", port, discover_mtu=discover_mtu)
     except HostError as error:
         if _is_without_family(error):
             return four, None
@@ -33,11 +36,15 @@ def _is_without_family(error: HostError) -> bool:
     return isinstance(cause, OSError) and cause.errno == errno.EAFNOSUPPORT
 
 
-def _open(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+def _open(
+    family: socket.AddressFamily, address: str, port: int, *, discover_mtu: bool
+) -> socket.socket:
     version = 4 if family == socket.AF_INET else 6
     opened = None
     try:
-        opened = open_socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
+        opened = open_socket(
+            family, socket.SOCK_DGRAM, socket.IPPROTO_UDP, discover_mtu=discover_mtu
+        )
         opened.bind((address, port))
     except OSError as error:
         if opened is not None:

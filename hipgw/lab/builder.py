@@ -23,6 +23,7 @@ from hipgw.netlink.namespaces import (
     remove_namespace,
     run_inside,
 )
+from hipgw.netlink.routes import add_default_routes
 
 QUIET_SETTINGS: Final = {
     "accept_dad": "0",
@@ -31,6 +32,10 @@ QUIET_SETTINGS: Final = {
     "disable_ipv6": "0",
 }
 """IPv6 settings of a lab host: addresses are usable at once, and captures hold no noise."""
+FORWARDING_FILES: Final = (
+    "/proc/sys/net/ipv4/ip_forward",
+    "/proc/sys/net/ipv6/conf/all/forwarding",
+)
 
 
 def build(topology: Topology, lab: str) -> None:
@@ -43,8 +48,13 @@ def build(topology: Topology, lab: str) -> None:
     for host in topology.hosts:
         create_namespace(namespace_of(lab, host.name))
         run_inside(namespace_of(lab, host.name), _prepare_host)
+        if host.subnets:
+            run_inside(namespace_of(lab, host.name), _forward)
     for link in topology.links:
         _make_link(link, lab)
+    for host in topology.hosts:
+        if host.routers:
+            run_inside(namespace_of(lab, host.name), partial(add_default_routes, host.routers))
 
 
 def _prepare_host() -> None:
@@ -54,6 +64,11 @@ def _prepare_host() -> None:
             if path.exists():
                 path.write_text(value)
     bring_up("lo")
+
+
+def _forward() -> None:
+    for file in FORWARDING_FILES:
+        Path(file).write_text("1")
 
 
 def _make_link(link: Link, lab: str) -> None:

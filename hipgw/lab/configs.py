@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
 
 from hipgw.crypto import PrivateHostIdentity
@@ -25,6 +26,8 @@ class PeerEntry:
     hit: Hit
     lsi: Lsi
     addresses: tuple[Address, ...]
+    subnets: tuple[IPv4Network | IPv6Network, ...] = ()
+    """What is behind it."""
 
 
 def make_identity(files: HostFiles, kind: str) -> Hit:
@@ -79,6 +82,8 @@ def host_config(
             f"lsi = {_toml(str(peer.lsi))}",
             f"addresses = {_toml([str(address) for address in peer.addresses])}",
         ]
+        if peer.subnets:
+            lines.append(f"subnets = {_toml([str(subnet) for subnet in peer.subnets])}")
     return "\n".join(lines) + "\n"
 
 

@@ -174,7 +174,7 @@ class Lab:
             hit = make_identity(files[host.name], self._key_kind)
             addresses = tuple(
                 address
-                for address in self.topology.addresses_of(host.name)
+                for address in self.topology.locators_of(host.name)
                 if address.version == self._family
             )
             if not addresses:
@@ -183,7 +183,7 @@ class Lab:
                 )
             # Peers get fixed LSIs from 1.0.1.0 on; a host's own ones are the first of 1.0.0.0/8.
             lsi = Lsi(bytes((1, 0, 1, number)))
-            entries[host.name] = PeerEntry(host.name, hit, lsi, addresses)
+            entries[host.name] = PeerEntry(host.name, hit, lsi, addresses, host.subnets)
         for name in entries:
             peers = [entry for entry in entries.values() if entry.name != name]
             text = host_config(
@@ -192,12 +192,24 @@ class Lab:
                 peers,
                 encapsulation=self._encapsulation,
                 key_kind=self._key_kind,
-                settings=self._settings,
+                settings=self._settings_of(name),
             )
             files[name].config.write_text(text)
         return tuple(
             self._host_state(host.name, entries.get(host.name)) for host in self.topology.hosts
         )
+
+    def _settings_of(self, name: str) -> dict[str, dict[str, object]]:
+        """The configuration of a gateway names what is behind it; the lab's settings win."""
+        (host,) = (one for one in self.topology.hosts if one.name == name)
+        settings: dict[str, dict[str, object]] = {}
+        if host.subnets:
+            outside = [p.interface for p in self.topology.ports_of(name) if not p.is_inside]
+            settings["gateway"] = {"local_subnets": [str(subnet) for subnet in host.subnets]}
+            settings["network"] = {"interfaces": outside}
+        for section, keys in (self._settings or {}).items():
+            settings.setdefault(section, {}).update(keys)
+        return settings
 
     def _host_state(self, name: str, entry: PeerEntry | None) -> HostState:
         return HostState(

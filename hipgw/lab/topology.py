@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from dataclasses import dataclass, replace
+from ipaddress import (
+    IPv4Interface,
+    IPv4Network,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Final, Literal
 
 from hipgw.errors import LocalProtocolError
 from hipgw.values import Address
 
 InterfaceAddress = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
 Underlay = Literal["v4", "v6", "both"]
 
 HOST_NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
@@ -27,6 +36,10 @@ class Host:
 
     name: str
     speaks_hip: bool = True
+    subnets: tuple[Network, ...] = ()
+    """Prefixes of hosts behind this one, which it forwards for."""
+    routers: tuple[Address, ...] = ()
+    """Default routers, at most one a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,8 @@ class Port:
     host: str
     interface: str
     addresses: tuple[InterfaceAddress, ...] = ()
+    is_inside: bool = False
+    """Towards hosts that know no HIP: nothing of HIP goes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +101,13 @@ class Topology:
         return tuple(port for link in self.links for port in link.ends if port.host == host)
 
     def addresses_of(self, host: str) -> tuple[Address, ...]:
-        """The underlay addresses of a host, in the order of the links."""
+        """All addresses of a host, in the order of the links."""
         return tuple(address.ip for port in self.ports_of(host) for address in port.addresses)
+
+    def locators_of(self, host: str) -> tuple[Address, ...]:
+        """The addresses at which others speak HIP to a host, in the order of the links."""
+        outside = [port for port in self.ports_of(host) if not port.is_inside]
+        return tuple(address.ip for port in outside for address in port.addresses)
 
 
 def pair(*, mtu_octets: int = 1500, underlay: Underlay = "both") -> Topology:
@@ -126,8 +146,58 @@ def multihomed(*, mtu_octets: int = 1500, underlay: Underlay = "both") -> Topolo
     return Topology("multihomed", (Host("a"), Host("b")), wires)
 
 
+def datacenter(
+    *, mtu_octets: int = 9000, underlay: Underlay = "both", inside_mtu_octets: int | None = None
+) -> Topology:
+    r"""Two gateways, and behind each two hosts that know nothing of HIP.
+
+    ::
+
+        web1 192.168.7.2   --- eth1 \                                / eth1 --- web2 192.168.8.2
+             fd00:7::2              gw1 eth0 10.77.0.1 -- .2 eth0 gw2            fd00:8::2
+        db1  192.168.7.130 --- eth2 /      fd00:77::1 -- ::2         \ eth2 --- db2  192.168.8.130
+             fd00:7::1:2                                                         fd00:8::1:2
+
+    The gateway is the first address of each wire: 192.168.7.1, fd00:7::1, 192.168.7.129,
+    fd00:7::1:1.
+
+    Args:
+        mtu_octets: of the wire between the gateways.
+        underlay: its families.
+        inside_mtu_octets: of the wires to the hosts behind; None: the same.
+    """
+    gateways = []
+    hosts = []
+    links = list(pair(mtu_octets=mtu_octets, underlay=underlay).links)
+    (first, second), *_ = (link.ends for link in links)
+    links = [Link((replace(first, host="gw1"), replace(second, host="gw2")), mtu_octets)]
+    inside = mtu_octets if inside_mtu_octets is None else inside_mtu_octets
+    for side in (1, 2):
+        net = 6 + side
+        subnets = (ip_network(f"192.168.{net}.0/24"), ip_network(f"fd00:{net}::/64"))
+        gateways.append(Host(f"gw{side}", subnets=subnets))
+        for number, name in enumerate((f"web{side}", f"db{side}")):
+            texts = f"192.168.{net}.{128 * number}", f"fd00:{net}::{number}:0"
+            bases = [ip_address(text) for text in texts]
+            near, far = (
+                tuple(ip_interface(f"{base + last}/{length}")
+                      for base, length in zip(bases, (25, 112), strict=True))
+                for last in (1, 2)
+            )  # fmt: skip
+            hosts.append(
+                Host(name, speaks_hip=False, routers=tuple(address.ip for address in near))
+            )
+            ends = (
+                Port(f"gw{side}", f"eth{number + 1}", near, is_inside=True),
+                Port(name, "eth0", far, is_inside=True),
+            )
+            links.append(Link(ends, inside))
+    return Topology("datacenter", (*gateways, *hosts), tuple(links))
+
+
 TOPOLOGIES: Final[Mapping[str, Callable[..., Topology]]] = {
     "pair": pair,
     "multihomed": multihomed,
+    "datacenter": datacenter,
 }
 """Makers of the topologies that `hipgw lab up` knows, by name."""

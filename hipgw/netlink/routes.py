@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket as sockets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hipgw.netlink.rtnetlink import (
@@ -119,6 +119,17 @@ def set_host_routes(
         replace_interface_route(
             socket, index, ipaddress.ip_network(destination), source=source, mtu=mtu
         )
+
+
+def add_default_routes(routers: Sequence[Address]) -> None:
+    """Send what has no other route to these routers, one a family."""
+
+    def task(socket: Any) -> None:
+        for router in routers:
+            network = "0.0.0.0/0" if router.version == 4 else "::/0"
+            socket.route("replace", family=_family(router), dst=network, gateway=str(router))
+
+    with_rtnetlink("set default routes", task)
 
 
 def _family(address: Address) -> int:

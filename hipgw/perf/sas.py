@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -19,10 +20,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hipgw._fastpath import ipsec_mb, libcrypto
 from hipgw._fastpath.descriptor import DESCRIPTOR_DTYPE
 from hipgw._fastpath.nodes import Nodes
 from hipgw._fastpath.tables import SaTables
-from hipgw.perf.esp import library_of, variant
 from hipgw.values import EspSuite
 
 COUNTS: Final = (1, 1_000, 100_000, 1_000_000)
@@ -36,6 +37,22 @@ _LOCAL_LSI: Final = bytes([1, 0, 0, 1])
 _ROOM: Final = 64
 _IPV6_HEADER: Final = 40
 _PAGE_OCTETS: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def variant(name: str) -> Iterator[None]:
+    """Key SAs for a variant of intel-ipsec-mb, or libcrypto (empty), inside the block."""
+    before = ipsec_mb.variant()
+    ipsec_mb.use(name)
+    try:
+        yield
+    finally:
+        ipsec_mb.use(before)
+
+
+def library_of(name: str) -> str:
+    """What a variant is called in a table."""
+    return f"ipsec-mb {ipsec_mb.version()} {name}" if name else libcrypto.version()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,9 @@ class HeldR1:
 NO_BEAT: Final = HeartbeatView()
 NOTHING: Final[frozenset[int]] = frozenset()
 """One for all: an empty set of its own would cost every idle association 216 octets."""
+UNBOUND: Final[Mapping[Address, Spi]] = {}
+ALL_WELL: Final[Mapping[Path, float]] = {}
+"""Likewise: who has something to say puts a dictionary in their place; these stay empty."""
 
 
 @dataclass(slots=True, eq=False)
@@ -160,9 +164,9 @@ class EspState:
     rekey: Rekey | None = None
     retired: dict[Spi, float] = field(default_factory=dict)
     """Inbound SAs that a rekey replaced, and when each is removed."""
-    pairs: list[SaPair] = field(default_factory=list)
+    pairs: tuple[SaPair, ...] = ()
     """Pairs beside the one in use, in the order in which they came."""
-    bound: dict[Address, Spi] = field(default_factory=dict)
+    bound: Mapping[Address, Spi] = field(default_factory=lambda: UNBOUND)
     """Addresses of ours that have an inbound SPI of their own."""
     rekeys: int = 0
     rekeyed_s: float | None = None
@@ -226,7 +230,7 @@ class Reach:
     announced_s: float = 0.0
     proven: frozenset[Address] = frozenset()
     """Local addresses at which an authentic packet has arrived."""
-    failed: dict[Path, float] = field(default_factory=dict)
+    failed: Mapping[Path, float] = field(default_factory=lambda: ALL_WELL)
     """Paths that did not carry an UPDATE or its ACK, and since when."""
     refuge: Path | None = None
     """Where an answer came from when another path had failed; none of the others is known to work.
@@ -243,6 +247,16 @@ class Reach:
     """None until the first probe ends."""
     shots: tuple[tuple[bytes, Path], ...] = ()
     """Copies of a packet that wait for their turn."""
+
+    def note_failed(self, path: Path, now: float) -> None:
+        """A path did not carry an UPDATE or its ACK."""
+        self.failed = {**self.failed, path: now}
+
+    def forget_failed(self, paths: Collection[Path]) -> None:
+        """Paths work, or are no more."""
+        if self.failed:
+            left = {path: since for path, since in self.failed.items() if path not in paths}
+            self.failed = left or ALL_WELL
 
     def sample_rtt(self, rtt_s: float) -> None:
         """Smooth one measured round trip into the estimate (RFC 6298 section 2)."""

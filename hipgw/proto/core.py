@@ -54,6 +54,7 @@ class TimerKind(Enum):
 
 
 TimerKey = tuple[Association | None, TimerKind]
+_SENT: Final = {int(kind): f"{kind.name.lower()}_sent" for kind in PacketType}
 
 
 class Core:
@@ -200,7 +201,7 @@ class Core:
         """Send a finished packet; the checksum needs the addresses, so it is made here (5.1.1)."""
         if path.encapsulation is Encapsulation.RAW:
             octets = with_checksum(octets, path.local, path.peer)
-        self.note(f"{PacketType(octets[2] & 0x7F).name.lower()}_sent")
+        self.note(_SENT[octets[2] & 0x7F])
         self.effects.append(SendDatagram(octets, path))
 
     def _add_effect(self, effect: Effect) -> None:

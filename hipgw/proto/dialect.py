@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from hipgw.crypto import (
     DhPrivateKey,
@@ -35,6 +35,7 @@ from hipgw.values import (
     Quirks,
 )
 from hipgw.wire import (
+    HIP_VERSION,
     HipMac,
     HipMac2,
     HipPacket,
@@ -50,6 +51,8 @@ from hipgw.wire import (
     parse_packet,
     parse_parameters,
 )
+
+_ONLY: Final = {version: frozenset({version}) for version in (1, HIP_VERSION)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Dialect(ABC):
 
     def parse(self, octets: bytes) -> HipPacket:
         """Read a packet of this version; WireError when it is not well-formed."""
-        return parse_packet(octets, versions=frozenset({self.VERSION}))
+        return parse_packet(octets, versions=_ONLY[self.VERSION])
 
     def parse_decrypted(self, octets: bytes) -> tuple[Parameter, ...]:
         """Read the plaintext of an ENCRYPTED, padding included; WireError likewise."""
@@ -183,13 +186,14 @@ class Dialect(ABC):
         if not self.hit_matches(host_id, hit):
             return Refused("hit_mismatch", NotifyType.INVALID_HIT)
         try:
-            identity = HostIdentity.from_wire(
-                host_id.algorithm, host_id.hi, allow_weak=self.is_legacy
+            return HostIdentity.from_wire(
+                host_id.algorithm,
+                host_id.hi,
+                allow_weak=self.is_legacy,
+                hit=hit if hit.version == HIP_VERSION else None,
             )
         except CryptoError:
             return Refused("signature_wrong", NotifyType.AUTHENTICATION_FAILED)
-        # The same HIT in HIPv2, of which one copy is enough.
-        return replace(identity, hit=hit) if identity.hit == hit else identity
 
     # --- what is offered, and what is chosen ---
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hipgw.crypto import DhPrivateKey, HostIdentity, draw_esp_keys
+from hipgw.crypto.keymat import KeymatAhead, esp_keys_octets
 from hipgw.errors import LocalProtocolError, WireError
 from hipgw.proto.dialect import Dialect
 from hipgw.proto.keying import Keying, Proposal
@@ -49,8 +50,10 @@ def derive_keying(
     protection = proposal.protection
     kij = dialect.shared_secret(dh, proposal.dh_peer)
     keymat = dialect.keymat(protection, kij, hits, nonces)
-    hip = dialect.hip_keys(keymat, protection, *hits)
-    esp = draw_esp_keys(keymat, hip.keymat_index, proposal.esp_suite, *hits)
+    drawn = protection.keymat_octets + esp_keys_octets(proposal.esp_suite)
+    ahead = KeymatAhead(keymat, drawn)
+    hip = dialect.hip_keys(ahead, protection, *hits)
+    esp = draw_esp_keys(ahead, hip.keymat_index, proposal.esp_suite, *hits)
     return Keying(
         protection,
         proposal.dh_group,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hipgw.proto.announcing import Announcer
-from hipgw.proto.association import Association
+from hipgw.proto.association import ALL_WELL, Association
 from hipgw.proto.core import Core
 from hipgw.proto.herald import Herald
 from hipgw.proto.locators import Listed, LocalAddress, is_announceable, listed
@@ -81,8 +81,7 @@ class Mobility:
         reach, local = association.reach, association.path.local
         reach.is_local_gone = local not in present and is_announceable(local)
         reach.proven &= present | {local}
-        for path in [path for path in reach.failed if path.local not in before & present]:
-            del reach.failed[path]
+        reach.forget_failed([one for one in reach.failed if one.local not in before & present])
         if is_change:
             reach.refuge = None
         if association.state is not State.ESTABLISHED:
@@ -108,7 +107,7 @@ class Mobility:
         for association in tuple(self._core.associations.values()):
             is_meant = peer is None or association.peer == peer
             if is_meant and association.state is State.ESTABLISHED:
-                association.reach.failed.clear()
+                association.reach.failed = ALL_WELL
                 association.reach.refuge = None
                 wanted[association] = True
         self._herald.announce(wanted, now)

@@ -61,8 +61,8 @@ class ParallelSas:
         if not paths or not has_keys_at(index, keying):
             return False
         pair = SaPair(core.sas.reserve_spi(), index, used_s=now)
-        esp.pairs.append(pair)
-        esp.bound[address] = pair.spi_in
+        esp.pairs += (pair,)
+        esp.bound = {**esp.bound, address: pair.spi_in}
         listing = records_of(
             addresses_to_announce(core, association.path),
             association.path.local,
@@ -121,7 +121,7 @@ class ParallelSas:
             return False
         if pair is None:
             pair = SaPair(self._core.sas.reserve_spi(), index, used_s=now)
-            esp.pairs.append(pair)
+            esp.pairs += (pair,)
         pair.theirs = info
         pair.replies.append(reply)
         self._core.arm(association, TimerKind.PAIRS, now, self._core.config.rekey_timeout_s)
@@ -221,9 +221,8 @@ class ParallelSas:
             core.sas.limit(association, esp.credit.take(now))
         core.sas.remove(association, Direction.OUT, old_out)
         association.spi_in = pair.spi_in
-        esp.pairs.remove(pair)
         spent = SaPair(old_in, 0, spi_out=old_out, is_acked=True, is_spent=True, used_s=now)
-        esp.pairs.append(spent)
+        esp.pairs = (*(one for one in esp.pairs if one is not pair), spent)
         core.note("sa_pair_taken")
         self._arm(association, now)
 
@@ -300,9 +299,8 @@ class ParallelSas:
     @staticmethod
     def _unbind(association: Association, pair: SaPair) -> None:
         esp = association.esp
-        esp.pairs.remove(pair)
-        for address in [one for one, spi in esp.bound.items() if spi == pair.spi_in]:
-            del esp.bound[address]
+        esp.pairs = tuple(one for one in esp.pairs if one is not pair)
+        esp.bound = {one: spi for one, spi in esp.bound.items() if spi != pair.spi_in}
 
     def _arm(self, association: Association, now: float) -> None:
         core, pairs = self._core, association.esp.pairs

@@ -56,7 +56,7 @@ class Reachability:
             if association.path != path or association.state is not State.ESTABLISHED:
                 continue
             if is_certain:
-                association.reach.failed[path] = now
+                association.reach.note_failed(path, now)
                 self._settle(association, now)
             self.probe(association, now, is_suspect=True)
 
@@ -68,7 +68,7 @@ class Reachability:
             self._count(association, outstanding, now, is_answered=True)
         is_silent = outstanding.is_suspect or outstanding.tries >= TRIES_BEFORE_OTHER_PATHS
         if path != outstanding.path and is_silent:
-            association.reach.failed[outstanding.path] = now
+            association.reach.note_failed(outstanding.path, now)
             association.reach.refuge = path
         self.arm(association, now)
 

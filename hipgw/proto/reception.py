@@ -30,6 +30,7 @@ Handler = Callable[[HipPacket, Path, float], None]
 _KEYED: Final = frozenset({State.I2_SENT, State.R2_SENT, State.ESTABLISHED})
 _OF_NEW_EXCHANGE: Final = frozenset({PacketType.I1, PacketType.I2})
 _NEVER_NOTIFIED: Final = frozenset({PacketType.I1, PacketType.R1, PacketType.NOTIFY})
+_RECEIVED: Final = {kind: f"{kind.name.lower()}_received" for kind in PacketType}
 
 
 class Reception:
@@ -83,7 +84,7 @@ class Reception:
         if local is not None and local.version != version:
             raise RefusedError("hit_version")  # HIPL 1.0.8 mixes both versions
         packet = dialect.parse(payload)
-        core.note(f"{packet.packet_type.name.lower()}_received")
+        core.note(_RECEIVED[packet.packet_type])
         handler = self._handlers.get(packet.packet_type)
         if handler is None:
             raise RefusedError("hip_type")

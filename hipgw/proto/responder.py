@@ -380,14 +380,17 @@ class Responder:
         if association is not None and association.state is State.E_FAILED:
             core.end(association, Trigger.HOLD_OVER, now)  # the peer is alive: no need to wait
             association = None
+        replaced: list[tuple[Direction, Spi]] = []
         if association is None:
             association = Association(
                 identity, half_open.peer, dialect, half_open.path, Role.RESPONDER, now, now
             )
             core.add(association)
-        replaced = core.sas.detach(association)
-        association.dialect = dialect
-        association.restart(half_open.path, Role.RESPONDER, now)
+        else:
+            replaced = core.sas.detach(association)
+            core.cancel_timers(association)
+            association.dialect = dialect
+            association.restart(half_open.path, Role.RESPONDER, now)
         association.keying = accepted.keying
         association.peer_identity = accepted.identity
         association.peer_host_id = accepted.host_id
@@ -407,7 +410,6 @@ class Responder:
         for direction, spi in replaced:
             if (direction, spi) != (Direction.OUT, half_open.spi_out):
                 core.sas.remove(association, direction, spi)
-        core.cancel_timers(association)
         core.arm(association, TimerKind.LIFE, now, core.config.exchange_complete_s)
         if len(core.unproven) >= core.config.unproven_most:
             self._one_gives_way(now)

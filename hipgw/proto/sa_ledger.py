@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hipgw.crypto import EspKeys
-from hipgw.proto.association import Association
+from hipgw.proto.association import UNBOUND, Association
 from hipgw.proto.effects import Effect, InstallSa, LimitPath, MoveSa, RemoveSa
 from hipgw.proto.keying import Keying
 from hipgw.values import Direction, EspSuite, Path, SecurityAssociation, Spi
@@ -129,8 +129,7 @@ class SaLedger:
                 self.release_spi(pair.spi_in)
         association.spi_in = association.spi_out = esp.rekey = None
         esp.retired.clear()
-        esp.pairs.clear()
-        esp.bound.clear()
+        esp.pairs, esp.bound = (), UNBOUND
         esp.is_limited = False
         return held
 

@@ -38,7 +38,7 @@ class Steering:
         is_ours = ours is None or any(one.address == path.local for one in ours)
         if is_ours and path.local not in reach.proven:
             reach.proven |= {path.local}
-        reach.failed.pop(path, None)
+        reach.forget_failed((path,))
         table = table_of(core, association)
         if is_new and path.encapsulation is Encapsulation.UDP is association.path.encapsulation:
             known = table.of(path)

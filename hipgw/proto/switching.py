@@ -79,8 +79,10 @@ class Switching:
             core.sas.limit(association, esp.credit.take(now))
         core.sas.remove(association, Direction.OUT, old_out)
         association.spi_in = rekey.spi_in
-        for address in [one for one, spi in esp.bound.items() if spi == old_in]:
-            esp.bound[address] = rekey.spi_in
+        if old_in in esp.bound.values():
+            esp.bound = {
+                one: rekey.spi_in if spi == old_in else spi for one, spi in esp.bound.items()
+            }
         esp.material = derived.material
         esp.rekey = None
         esp.rekeys += 1

@@ -13,7 +13,7 @@ class TimerHeap(Generic[Key]):
     """At most one deadline per key.
 
     A changed or cancelled deadline stays in the heap as a stale entry until it surfaces; the heap
-    is rebuilt when stale entries outnumber live ones, so memory stays O(live).
+    is rebuilt when stale entries are half as many as live ones, so memory stays O(live).
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class TimerHeap(Generic[Key]):
         entry = deadline_s, self._serial, key
         self._live[key] = entry
         heapq.heappush(self._heap, entry)
-        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._live):
+        if len(self._heap) > 64 and 2 * len(self._heap) > 3 * len(self._live):
             self._heap = list(self._live.values())
             heapq.heapify(self._heap)
 

@@ -85,7 +85,14 @@ class HipCipher(IntEnum):
     @property
     def key_octets(self) -> int:
         """Octets of encryption key drawn from KEYMAT."""
-        return {HipCipher.NULL: 0, HipCipher.AES_128_CBC: 16, HipCipher.AES_256_CBC: 32}[self]
+        return _CIPHER_KEY_OCTETS[self]
+
+
+_CIPHER_KEY_OCTETS: Final = {
+    HipCipher.NULL: 0,
+    HipCipher.AES_128_CBC: 16,
+    HipCipher.AES_256_CBC: 32,
+}
 
 
 class EspSuite(IntEnum):

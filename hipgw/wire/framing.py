@@ -28,31 +28,25 @@ def total_octets(length_octets: int) -> int:
     return 11 + length_octets - (length_octets + 3) % 8
 
 
-class _Order:
-    """Judges the order of types (RFC 7401 section 5.2.1, RFC 5201 section 5.2.1).
+def _fault_of_order(
+    number: int,
+    highest: int,
+    kind: type[Parameter] | None,
+    before: Iterable[Parameter],
+    *,
+    is_lenient: bool,
+) -> str | None:
+    """What is wrong with a type that is not above all before it, or None.
 
-    Even a lenient one lets nothing follow a MAC or signature that belongs before it: what those do
-    not cover must not pass for something they do.
+    RFC 7401 section 5.2.1, RFC 5201 section 5.2.1.  Even where the caller is lenient, nothing may
+    follow a MAC or signature that belongs before it: what those do not cover must not pass for
+    something they do.
     """
-
-    __slots__ = ("highest", "is_lenient", "seen")
-
-    def __init__(self, *, is_lenient: bool) -> None:
-        self.highest = -1
-        self.is_lenient: Final = is_lenient
-        self.seen: Final[set[int]] = set()
-
-    def fault(self, number: int, kind: type[Parameter] | None) -> str | None:
-        """What is wrong with this type at this place, or None; remembers it."""
-        highest = self.highest
-        if number > highest:
-            self.highest = number
-        elif number < highest and not (self.is_lenient and highest < ParameterType.HIP_MAC):
-            return f"type {number} after {highest}"
-        elif number in self.seen and kind is not None and not kind.MAY_REPEAT:
-            return f"type {number} twice"
-        self.seen.add(number)
+    if number < highest and not (is_lenient and highest < ParameterType.HIP_MAC):
+        return f"type {number} after {highest}"
+    if kind is None or kind.MAY_REPEAT:
         return None
+    return f"type {number} twice" if any(one.wire_type == number for one in before) else None
 
 
 def read_tlvs(
@@ -76,8 +70,8 @@ def read_tlvs(
         WireError: hip_malformed, or hip_critical with the first unknown critical type.
     """
     parameters: list[Parameter] = []
-    order = _Order(is_lenient=lenient_order)
     critical: tuple[int, int] | None = None
+    highest = -1
     offset = start
     while offset < end:
         left = end - offset
@@ -90,9 +84,12 @@ def read_tlvs(
                 "hip_malformed", f"parameter of {total} octets in {left}", offset, number
             )
         kind = kinds.get(number)
-        fault = order.fault(number, kind)
-        if fault is not None:
-            raise WireError("hip_malformed", fault, offset, number)
+        if number > highest:
+            highest = number
+        else:
+            fault = _fault_of_order(number, highest, kind, parameters, is_lenient=lenient_order)
+            if fault is not None:
+                raise WireError("hip_malformed", fault, offset, number)
         contents = octets[offset + TLV_HEAD_OCTETS : offset + TLV_HEAD_OCTETS + length]
         if kind is not None:
             try:

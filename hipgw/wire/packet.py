@@ -60,7 +60,7 @@ class HipPacket:
 
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """All parameters of a class, in order."""
-        return tuple(parameter for parameter in self.parameters if isinstance(parameter, kind))
+        return tuple([parameter for parameter in self.parameters if isinstance(parameter, kind)])
 
     def require(self, kind: type[P]) -> P:
         """The first parameter of a class; WireError (hip_missing) when there is none."""

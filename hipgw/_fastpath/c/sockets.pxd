@@ -65,6 +65,8 @@ cdef extern from "<netinet/in.h>" nogil:
         IPPROTO_IPV6
         IPPROTO_UDP             # also the level of a UDP socket's options
         IP_PKTINFO
+        IP_TOS                  # ancillary data: one octet in, an int out
         IPV6_PKTINFO
+        IPV6_TCLASS
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)

@@ -139,6 +139,7 @@ STATUS: dict[str, Any] = {
     },
     "identity": {"hit": LOCAL_HIT, "algorithm": "ecdsa-p256", "lsi": "1.0.0.1"},
     "identities": HITS["hits"][:2],
+    "local_subnets": [],
     "listening": {"udp_port": 10500, "raw": True},
     "certificates": {"own": [], "send_in": ["r2", "update"], "anchors": 1, "lists": 1},
     "strangers": {"i1_received": 1207, "r1_sent": 1200},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import fields
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         via=(IPv4Address("192.0.2.9"),),
         legacy=True,
         compatibility=PRESETS["cutehip"] | {Quirk.SHORT_LOCATOR},
+        subnets=(IPv4Network("192.168.7.0/24"), IPv6Network("fd00:7::/64")),
     )
 
 
@@ -393,3 +395,48 @@ def test_suites_that_the_data_path_lacks_are_not_offered(monkeypatch: pytest.Mon
     only = Config(legacy=LegacyOptions(esp_suites=(EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1,)))
     with pytest.raises(ConfigError, match="has none of these"):
         endpoint_config(only, 0)
+
+
+def subnets_of(*texts: str, address: str = "198.51.100.1") -> str:
+    named = ", ".join(f'"{text}"' for text in texts)
+    return f"[[peer]]\nhit='{HIT}'\naddresses=['{address}']\nsubnets=[{named}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (subnets_of("192.168.7.1/24"), "has host bits set"),
+        (subnets_of("192.168.7.0"), "an IP prefix such as"),
+        (subnets_of("224.0.0.0/8"), "expected unicast"),
+        (subnets_of("127.0.0.0/8"), "expected unicast"),
+        (subnets_of("fe80::/64"), "expected unicast"),
+        (subnets_of("1.2.0.0/16"), "overlaps 1.0.0.0/8, where LSIs are"),
+        (subnets_of("2001:20::/32"), "overlaps 2001:20::/28, where HITs are"),
+        (subnets_of("198.51.100.0/24"), "holds 198.51.100.1, where peer[0] is reached"),
+        (subnets_of("0.0.0.0/0"), "ESP packets would loop"),
+        (
+            subnets_of("10.0.0.0/8") + "[[peer]]\nhit='2001:22::77'\nsubnets=['10.0.0.0/8']\n",
+            "10.0.0.0/8 is that of peer[0]",
+        ),
+        (
+            "[gateway]\nlocal_subnets=['10.0.0.0/8']\n" + subnets_of("10.0.0.0/8"),
+            "is one of [gateway] local_subnets",
+        ),
+    ],
+)
+def test_subnets_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(written(tmp_path, text))
+
+
+def test_prefixes_inside_others_are_no_trouble(tmp_path: Path) -> None:
+    text = "[gateway]\nlocal_subnets=['10.0.0.0/8']\n" + subnets_of("10.1.0.0/16", "10.1.2.0/24")
+    config = load_config(written(tmp_path, text))
+    assert [str(one) for one in config.peers[0].subnets] == ["10.1.0.0/16", "10.1.2.0/24"]
+    assert changed_keys(config, Config())[1] == []
+
+
+def test_the_gateway_sample_is_a_configuration() -> None:
+    config = load_config(SAMPLE.with_name("gateway.toml"))
+    assert [str(one) for one in config.gateway.local_subnets] == ["192.168.7.0/24", "fd00:7::/64"]
+    assert [str(one) for one in config.peers[0].subnets] == ["192.168.8.0/24", "fd00:8::/64"]

@@ -12,7 +12,6 @@ from hipgw._fastpath import ipsec_mb
 from hipgw._fastpath.contexts import SealContext
 from hipgw._fastpath.nodes import Nodes
 from hipgw._fastpath.tables import SaTables
-from hipgw.perf.esp import variant
 from hipgw.perf.sas import (
     LEAST_SPI,
     Packets,
@@ -21,6 +20,7 @@ from hipgw.perf.sas import (
     one_batch,
     peer_hit,
     remove_pair,
+    variant,
 )
 from hipgw.values import EspSuite
 from tests.twin.batches import Batch
