@@ -19,6 +19,7 @@ from hipgw._fastpath.hash_table cimport (
     TOMBSTONE,
     buckets_wanted,
     table_copy,
+    table_free,
     table_init,
     table_put,
     table_take_out,
@@ -41,7 +42,7 @@ cdef Table *new_table(uint64_t buckets) noexcept:
 
 
 cdef void free_table(void *thing) noexcept nogil:
-    free((<Table *>thing).buckets)
+    table_free(<Table *>thing)
     free(thing)
 
 

@@ -29,6 +29,7 @@ from hipgw._fastpath.rings cimport PUNT_CONTROL, PUNT_NO_SA
 from hipgw._fastpath.routed cimport classify_routed
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.tables cimport find_in, find_out, find_out_by_lsi
+from hipgw._fastpath.warm cimport warm_inbound, warm_outbound
 
 cdef enum:
     IPV4_HEADER = 20
@@ -114,6 +115,7 @@ cdef Py_ssize_t classify_outbound_batch(
     cdef SaOut *found
     cdef uint8_t version
     cdef Py_ssize_t i
+    warm_outbound(arena, desc, n, index)
     for i in range(n):
         if desc[i].verdict != FORWARD:
             continue
@@ -221,6 +223,7 @@ cdef Py_ssize_t classify_inbound_batch(
     cdef SaIn *found
     cdef uint32_t spi
     cdef Py_ssize_t i
+    warm_inbound(arena, desc, n, IPV4_HEADER if carrier == CARRIER_RAW4 else 0, index)
     for i in range(n):
         if desc[i].verdict != FORWARD:
             continue

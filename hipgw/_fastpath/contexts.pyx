@@ -19,6 +19,7 @@ from hipgw._fastpath.esp cimport (
     esp_seal_batch,
     suite_shape,
 )
+from hipgw._fastpath.key_cache cimport KeyRoom, key_room_free, key_room_init
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
 
 from hipgw._fastpath.descriptor import check_batch
@@ -43,15 +44,19 @@ cdef class SealContext:
 
     cdef SaOut *sa[CONTEXT_MOST]
     cdef Py_ssize_t count
+    cdef KeyRoom keys
 
     def __cinit__(self) -> None:
         self.count = 0
+        if key_room_init(&self.keys, True) != 0:
+            raise MemoryError
 
     def __dealloc__(self) -> None:
         cdef Py_ssize_t i
         for i in range(self.count):
             esp_cipher_wipe(&self.sa[i].esp)
             free(self.sa[i])
+        key_room_free(&self.keys)
 
     def add(
         self, uint32_t spi, int suite, bytes encryption_key not None,
@@ -66,7 +71,7 @@ cdef class SealContext:
             raise MemoryError
         if esp_cipher_init(
             &s.esp, suite, <const uint8_t *>encryption_key, len(encryption_key),
-            <const uint8_t *>authentication_key, len(authentication_key), True,
+            <const uint8_t *>authentication_key, len(authentication_key), &self.keys,
         ) != 0:
             free(s)
             raise ValueError(f"ESP suite {suite} with keys of {len(encryption_key)} and "
@@ -106,15 +111,19 @@ cdef class OpenContext:
 
     cdef SaIn *sa[CONTEXT_MOST]
     cdef Py_ssize_t count
+    cdef KeyRoom keys
 
     def __cinit__(self) -> None:
         self.count = 0
+        if key_room_init(&self.keys, False) != 0:
+            raise MemoryError
 
     def __dealloc__(self) -> None:
         cdef Py_ssize_t i
         for i in range(self.count):
             esp_cipher_wipe(&self.sa[i].esp)
             free(self.sa[i])
+        key_room_free(&self.keys)
 
     def add(
         self, uint32_t spi, int suite, bytes encryption_key not None,
@@ -129,7 +138,7 @@ cdef class OpenContext:
             raise MemoryError
         if esp_cipher_init(
             &s.esp, suite, <const uint8_t *>encryption_key, len(encryption_key),
-            <const uint8_t *>authentication_key, len(authentication_key), False,
+            <const uint8_t *>authentication_key, len(authentication_key), &self.keys,
         ) != 0:
             free(s)
             raise ValueError(f"ESP suite {suite} with keys of {len(encryption_key)} and "

@@ -23,3 +23,8 @@ cdef packed struct PacketDesc:
     uint8_t traffic_class       # DSCP and ECN: of the inner packet (out), of the outer one (in)
     uint8_t next_header         # ESP next header: protocol of the inner payload
     uint8_t family              # inner family: 6 (HITs) or 4 (LSIs)
+
+
+cdef inline void drop(PacketDesc *d, int reason) noexcept nogil:
+    d.verdict = DROP
+    d.reason = <uint16_t>reason

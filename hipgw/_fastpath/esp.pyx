@@ -22,23 +22,15 @@ padding octets, which RFC 4303 section 2.4 asks to inspect only when nothing aut
 and every suite here authenticates them; the sizes of headroom and tailroom (descriptor.pxd).
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_u64
-from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD
-from hipgw._fastpath.esp_cipher cimport (
-    AES_BLOCK,
-    ESP_HEADER,
-    draw_blocks,
-    open_packet,
-    seal_packet,
-)
+from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, drop
+from hipgw._fastpath.esp_cipher cimport ESP_HEADER, NONCE_STRIDE, open_run, seal_run
 from hipgw._fastpath.octets cimport load_be32, store_be32, store_be64
 from hipgw._fastpath.reasons cimport (
-    R_CIPHER_FAILED,
     R_DUMMY,
-    R_ICV_WRONG,
     R_LENGTH_WRONG,
     R_NONE,
     R_PADDING_WRONG,
@@ -47,31 +39,29 @@ from hipgw._fastpath.reasons cimport (
     R_SEQUENCE_SPENT,
 )
 from hipgw._fastpath.replay cimport replay_check, replay_mark
-from hipgw._fastpath.sa cimport EspCipher, SuiteShape
+from hipgw._fastpath.sa cimport SuiteShape
 
 cdef enum:
     DUMMY = 59                      # next header of a dummy packet (RFC 4303 section 2.6)
+    COUNTER_IV = 8                  # IV that is the sequence number
+    SALT = 4                        # of GCM, before it
+
+cdef const uint8_t *PADDING = b"\1\2\3\4"
 
 
 cdef Py_ssize_t run_end(const PacketDesc *desc, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """End of the run that starts at i: one SA, at most BATCH_MOST descriptors."""
+    """End of the run of one SA that starts at i."""
     cdef Py_ssize_t end = i + 1
-    if n > i + BATCH_MOST:
-        n = i + BATCH_MOST
     while end < n and (desc[end].verdict != FORWARD or desc[end].sa_index == desc[i].sa_index):
         end += 1
     return end
 
 
-cdef void drop(PacketDesc *d, int reason) noexcept nogil:
-    d.verdict = DROP
-    d.reason = <uint16_t>reason
-
-
-cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now_ns) noexcept nogil:
+cdef void number_and_frame(
+        uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now_ns, uint8_t *nonce) noexcept nogil:
     """Seal pass 1 for one packet: everything but cipher and ICV. The CBC IV comes in pass 2.
 
-    The other IV is the 64-bit sequence number.
+    The other IV is the 64-bit sequence number; with the salt before it, it is GCM's nonce.
     """
     cdef const SuiteShape *shape = &s.esp.shape
     cdef uint8_t *tail = arena + d.offset + d.length
@@ -91,8 +81,11 @@ cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now
     s.octets += inner
     s.last_used_ns = now_ns
     padding = (0 - (d.length + 2)) & (<uint32_t>shape.align_octets - 1)
-    for i in range(padding):
-        tail[i] = <uint8_t>(i + 1)
+    if shape.align_octets == 4:         # at most three, then two of trailer: four octets fit
+        memcpy(tail, PADDING, 4)
+    else:
+        for i in range(padding):
+            tail[i] = <uint8_t>(i + 1)
     tail[padding] = <uint8_t>padding
     tail[padding + 1] = d.next_header
     d.offset -= ESP_HEADER + shape.iv_octets
@@ -100,26 +93,31 @@ cdef void number_and_frame(uint8_t *arena, PacketDesc *d, SaOut *s, uint64_t now
     p = arena + d.offset
     store_be32(p, s.spi)
     store_be32(p + 4, <uint32_t>s.sequence)
-    if shape.iv_octets != 0 and s.esp.iv_cipher == NULL:
+    if shape.iv_octets == COUNTER_IV and s.esp.iv_cipher == NULL:
         store_be64(p + ESP_HEADER, s.sequence)
+        memcpy(nonce, s.esp.salt, SALT)
+        store_be64(nonce + SALT, s.sequence)
 
 
-cdef Py_ssize_t seal_run(
-        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
-    """Seal pass 2 for one run (n <= BATCH_MOST). Returns how many stay FORWARD."""
-    cdef uint8_t blocks[BATCH_MOST * AES_BLOCK]
-    cdef Py_ssize_t i, stay = 0
-    cdef bint drawn = draw_blocks(e, blocks, n)
+cdef Py_ssize_t seal_some(
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa,
+        uint64_t now_ns) noexcept nogil:
+    """At most BATCH_MOST of them."""
+    cdef uint8_t nonces[BATCH_MOST * NONCE_STRIDE]
+    cdef Py_ssize_t i, end, stay = 0
     for i in range(n):
+        if desc[i].verdict == FORWARD:
+            number_and_frame(
+                arena, &desc[i], sa[desc[i].sa_index], now_ns, nonces + i * NONCE_STRIDE)
+    i = 0
+    while i < n:
         if desc[i].verdict != FORWARD:
+            i += 1
             continue
-        if e.iv_cipher != NULL:
-            memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK,
-                   e.shape.iv_octets)
-        if drawn and seal_packet(e, arena + desc[i].offset, desc[i].length):
-            stay += 1
-        else:
-            drop(&desc[i], R_CIPHER_FAILED)
+        end = run_end(desc, i, n)
+        stay += seal_run(
+            &sa[desc[i].sa_index].esp, arena, &desc[i], end - i, nonces + i * NONCE_STRIDE)
+        i = end
     return stay
 
 
@@ -127,40 +125,27 @@ cdef Py_ssize_t esp_seal_batch(
         uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaOut **sa,
         uint64_t now_ns) noexcept nogil:
     """Seal every FORWARD payload in place. Returns how many stay FORWARD."""
-    cdef Py_ssize_t i, end, stay = 0
-    for i in range(n):
-        if desc[i].verdict == FORWARD:
-            number_and_frame(arena, &desc[i], sa[desc[i].sa_index], now_ns)
-    i = 0
-    while i < n:
-        if desc[i].verdict != FORWARD:
-            i += 1
-            continue
-        end = run_end(desc, i, n)
-        stay += seal_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i)
-        i = end
-    return stay
+    cdef Py_ssize_t stay = 0
+    while n > BATCH_MOST:
+        stay += seal_some(arena, desc, BATCH_MOST, sa, now_ns)
+        desc += BATCH_MOST
+        n -= BATCH_MOST
+    return stay + seal_some(arena, desc, n, sa, now_ns)
 
 
-cdef int parse_sealed(const uint8_t *arena, const PacketDesc *d, const SaIn *s) noexcept nogil:
-    """Open pass 1 for one packet: 0 or a Reason; changes nothing."""
+cdef int parse_sealed(
+        const uint8_t *arena, const PacketDesc *d, const SaIn *s, uint8_t *nonce) noexcept nogil:
+    """Open pass 1 for one packet: 0 or a Reason; changes nothing but the nonce."""
+    cdef const uint8_t *p = arena + d.offset
     cdef const SuiteShape *shape = &s.esp.shape
     cdef uint32_t fixed = ESP_HEADER + shape.iv_octets + shape.icv_octets
     if d.length < ESP_HEADER:
         return R_RUNT
     if d.length < fixed + 2 or (d.length - fixed) & (<uint32_t>shape.align_octets - 1):
         return R_LENGTH_WRONG       # RFC 4303 section 2.4: aligned, with room for the trailer
-    return replay_check(&s.replay, load_be32(arena + d.offset + 4))
-
-
-cdef void open_run(
-        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
-    """Open pass 2 for one run."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if desc[i].verdict == FORWARD:
-            if not open_packet(e, arena + desc[i].offset, desc[i].length):
-                drop(&desc[i], R_ICV_WRONG)
+    memcpy(nonce, s.esp.salt, SALT)
+    memcpy(nonce + SALT, p + ESP_HEADER, COUNTER_IV)    # or whatever stands there without an IV
+    return replay_check(&s.replay, load_be32(p + 4))
 
 
 cdef int accept_opened(
@@ -187,15 +172,17 @@ cdef int accept_opened(
     return R_NONE
 
 
-cdef Py_ssize_t esp_open_batch(
+cdef Py_ssize_t open_some(
         uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaIn **sa,
         uint64_t now_ns) noexcept nogil:
-    """Open every FORWARD packet in place. Returns how many stay FORWARD."""
+    """At most BATCH_MOST of them."""
+    cdef uint8_t nonces[BATCH_MOST * NONCE_STRIDE]
     cdef Py_ssize_t i, end, stay = 0
     cdef int reason
     for i in range(n):
         if desc[i].verdict == FORWARD:
-            reason = parse_sealed(arena, &desc[i], sa[desc[i].sa_index])
+            reason = parse_sealed(
+                arena, &desc[i], sa[desc[i].sa_index], nonces + i * NONCE_STRIDE)
             if reason != R_NONE:
                 drop(&desc[i], reason)
     i = 0
@@ -204,7 +191,7 @@ cdef Py_ssize_t esp_open_batch(
             i += 1
             continue
         end = run_end(desc, i, n)
-        open_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i)
+        open_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i, nonces + i * NONCE_STRIDE)
         i = end
     for i in range(n):
         if desc[i].verdict == FORWARD:
@@ -214,3 +201,15 @@ cdef Py_ssize_t esp_open_batch(
             else:
                 drop(&desc[i], reason)
     return stay
+
+
+cdef Py_ssize_t esp_open_batch(
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, SaIn **sa,
+        uint64_t now_ns) noexcept nogil:
+    """Open every FORWARD packet in place. Returns how many stay FORWARD."""
+    cdef Py_ssize_t stay = 0
+    while n > BATCH_MOST:
+        stay += open_some(arena, desc, BATCH_MOST, sa, now_ns)
+        desc += BATCH_MOST
+        n -= BATCH_MOST
+    return stay + open_some(arena, desc, n, sa, now_ns)

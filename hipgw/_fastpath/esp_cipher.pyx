@@ -1,7 +1,7 @@
 """The keyed state of one SA, and its cipher and ICV over one packet in place.
 
-A context is keyed once, when the SA is installed; a packet only sets the nonce (GCM, CCM, GMAC,
-and the zero IV of CMAC) or nothing at all (CBC, HMAC).
+GCM and GMAC: esp_gcm.pyx. The context of any other suite is keyed once, when the SA is installed;
+a packet only sets the nonce (CCM, and the zero IV of CMAC) or nothing at all (CBC, HMAC).
 
 IVs. GCM, CCM, GMAC: the 64-bit sequence number, which never repeats under one key (RFC 4106
 section 3.1, RFC 4309 section 3.1, RFC 4543 section 3.1).
@@ -12,9 +12,6 @@ a random key from a random counter, both drawn when the SA is keyed; 3DES takes 
 receiver does the same: IV | ciphertext goes through the running chain, the IV's block comes out as
 noise that nobody reads.
 
-GCM has two backends with the same octets on the wire: libcrypto, and intel-ipsec-mb where it is
-installed, whose direct call does without EVP's several calls a packet (ipsec_mb.pyx chooses).
-
 CCM verifies only with the last octet of ciphertext, so libcrypto decrypts in place and clears the
 payload again when the tag is wrong; it also leaves an entry in the thread's OpenSSL error queue, a
 ring of 16 that libcrypto allocates from.
@@ -23,23 +20,21 @@ Ownership: the contexts behind EspCipher belong to the SA and to the one worker 
 One-packet functions take SPI..ICV at `p`; the caller has checked `length` against the suite.
 """
 
-from libc.stdint cimport uint16_t
-from libc.stdlib cimport free
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memset
-from posix.stdlib cimport posix_memalign
 
-from hipgw._fastpath.c.ipsec_mb cimport (
-    GCM_CONTEXT_OCTETS,
-    GCM_KEY_DATA_ALIGN,
-)
 from hipgw._fastpath.c.libcrypto cimport (
     EVP_CTRL_AEAD_GET_TAG,
     EVP_CTRL_AEAD_SET_IVLEN,
     EVP_CTRL_AEAD_SET_TAG,
 )
+from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, PacketDesc, drop
+from hipgw._fastpath.esp_gcm cimport key_gcm, open_gcm_run, seal_gcm_run
 from hipgw._fastpath.esp_mac cimport MAC_MOST_OCTETS, cmac, hmac, key_cmac, key_hmac, mac_wipe
 from hipgw._fastpath.ipsec_mb cimport current_gcm
+from hipgw._fastpath.key_cache cimport KeyRoom, forget_key
 from hipgw._fastpath.libcrypto cimport Hash, crypto
+from hipgw._fastpath.reasons cimport R_CIPHER_FAILED, R_ICV_WRONG
 from hipgw._fastpath.sa cimport (
     FULL_FLAG,
     SUITE_AES128_CBC_SHA1,
@@ -66,8 +61,6 @@ cdef enum:
     AES_128_KEY = 16
     COUNTER_IV = 8                  # of GCM, CCM and GMAC
     GCM_SALT = 4
-    GCM_NONCE = GCM_SALT + COUNTER_IV
-    GCM_TAG = 16
     CCM_SALT = 3
     CCM_NONCE = CCM_SALT + COUNTER_IV
 
@@ -155,27 +148,6 @@ cdef const void *cbc_of(int suite) noexcept nogil:
 
 # --- keys -------------------------------------------------------------------------------------
 
-cdef bint key_direct_gcm(EspCipher *e, const uint8_t *key) noexcept nogil:
-    """For the kernel of intel-ipsec-mb that is chosen now; the salt as in `key_gcm`."""
-    memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
-    e.gcm = current_gcm()
-    if posix_memalign(&e.gcm_key, GCM_KEY_DATA_ALIGN, e.gcm.key_octets) != 0:
-        e.gcm_key = NULL
-        return False
-    e.gcm.pre(key, e.gcm_key)
-    return True
-
-
-cdef bint key_gcm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
-    """The salt is the tail of the key (RFC 4106 section 8.1, RFC 4543 section 5.4)."""
-    memcpy(e.salt, key + AES_128_KEY, GCM_SALT)
-    e.cipher = crypto.cipher_new()
-    return (
-        e.cipher != NULL
-        and crypto.cipher_init(e.cipher, crypto.aes_128_gcm, NULL, key, NULL, seal) == 1
-    )
-
-
 cdef bint key_ccm(EspCipher *e, const uint8_t *key, bint seal) noexcept nogil:
     """The salt is the tail of the key (RFC 4309 section 7.1); sizes are set before the key."""
     memcpy(e.salt, key + AES_128_KEY, CCM_SALT)
@@ -218,25 +190,28 @@ cdef bint key_iv_source(EspCipher *e) noexcept nogil:
 
 
 cdef bint key_suite(
-        EspCipher *e, const uint8_t *enc_key, const uint8_t *auth_key, bint seal) noexcept nogil:
+        EspCipher *e, const uint8_t *enc_key, const uint8_t *auth_key,
+        KeyRoom *room) noexcept:
     """Key by suite and shape; the lengths of the keys are right."""
     if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
-        return key_gcm(e, enc_key, seal) if current_gcm() == NULL else key_direct_gcm(e, enc_key)
+        key_gcm(e, enc_key, room, current_gcm())
+        return True
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
-        return key_ccm(e, enc_key, seal)
+        return key_ccm(e, enc_key, room.seal)
     if e.suite == SUITE_AES_GMAC:
-        return key_gcm(e, auth_key, seal)
+        key_gcm(e, auth_key, room, NULL)
+        return True
     if e.suite == SUITE_AES_CMAC_96:
         return key_cmac(e, auth_key)
     return (
         key_hmac(e, hash_of(e.suite), auth_key, e.shape.authentication_key_octets)
-        and (e.shape.encryption_key_octets == 0 or key_cbc(e, enc_key, seal))
+        and (e.shape.encryption_key_octets == 0 or key_cbc(e, enc_key, room.seal))
     )
 
 
 cdef int esp_cipher_init(
         EspCipher *e, int suite, const uint8_t *enc_key, Py_ssize_t n_enc,
-        const uint8_t *auth_key, Py_ssize_t n_auth, bint seal) noexcept nogil:
+        const uint8_t *auth_key, Py_ssize_t n_auth, KeyRoom *room) noexcept:
     """Key `e` for one direction: 0, or -1 and an `e` that is all zero."""
     memset(e, 0, sizeof(EspCipher))
     e.shape = suite_shape(suite)
@@ -248,7 +223,7 @@ cdef int esp_cipher_init(
         memset(e, 0, sizeof(EspCipher))
         return -1
     e.suite = <uint16_t>suite
-    if not key_suite(e, enc_key, auth_key, seal):
+    if not key_suite(e, enc_key, auth_key, room):
         esp_cipher_wipe(e)
         return -1
     return 0
@@ -258,82 +233,10 @@ cdef void esp_cipher_wipe(EspCipher *e) noexcept nogil:
     """Free and clear; EVP_CIPHER_CTX_free clears its key schedule and accepts NULL."""
     crypto.cipher_free(e.cipher)
     crypto.cipher_free(e.iv_cipher)
-    if e.gcm_key != NULL:
-        crypto.cleanse(e.gcm_key, e.gcm.key_octets)
-        free(e.gcm_key)
+    if e.keys != NULL:
+        forget_key(e.keys, e.key_number)
     mac_wipe(e)
     crypto.cleanse(e, sizeof(EspCipher))
-
-
-# --- one packet: GCM and GMAC -----------------------------------------------------------------
-
-cdef inline void gcm_nonce(const EspCipher *e, const uint8_t *p, uint8_t *nonce) noexcept nogil:
-    """Salt, then the IV field (RFC 4106 section 4)."""
-    memcpy(nonce, e.salt, GCM_SALT)
-    memcpy(nonce + GCM_SALT, p + ESP_HEADER, COUNTER_IV)
-
-
-cdef inline bint gcm_start(const EspCipher *e, const uint8_t *p) noexcept nogil:
-    """Nonce, then SPI | sequence as additional data (RFC 4106 sections 4, 5)."""
-    cdef uint8_t nonce[GCM_NONCE]
-    cdef int done
-    gcm_nonce(e, p, nonce)
-    return (
-        crypto.cipher_init(e.cipher, NULL, NULL, NULL, nonce, -1) == 1
-        and crypto.cipher_update(e.cipher, NULL, &done, p, ESP_HEADER) == 1
-    )
-
-
-cdef inline bint seal_direct_gcm(
-        const EspCipher *e, const uint8_t *p, uint8_t *body, int n) noexcept nogil:
-    """n octets at `body` of the packet at `p`, and the tag behind them."""
-    cdef uint8_t context[GCM_CONTEXT_OCTETS]
-    cdef uint8_t nonce[GCM_NONCE]
-    gcm_nonce(e, p, nonce)
-    e.gcm.seal(e.gcm_key, context, body, body, n, nonce, p, ESP_HEADER, body + n,
-               e.shape.icv_octets)
-    return True
-
-
-cdef inline bint open_direct_gcm(
-        const EspCipher *e, const uint8_t *p, uint8_t *body, int n) noexcept nogil:
-    """The reverse; a wrong tag leaves n octets of nothing behind."""
-    cdef uint8_t context[GCM_CONTEXT_OCTETS]
-    cdef uint8_t nonce[GCM_NONCE]
-    cdef uint8_t tag[GCM_TAG]
-    gcm_nonce(e, p, nonce)
-    e.gcm.open(e.gcm_key, context, body, body, n, nonce, p, ESP_HEADER, tag, GCM_TAG)
-    if crypto.memcmp(tag, body + n, e.shape.icv_octets) == 0:
-        return True
-    memset(body, 0, n)
-    return False
-
-
-cdef inline bint seal_gcm(
-        const EspCipher *e, uint8_t *body, uint8_t *into, int n) noexcept nogil:
-    """After gcm_start: n octets at `body`, then the tag behind them.
-
-    `into` is `body`, or NULL to authenticate in clear (GMAC, RFC 4543 section 3.3).
-    """
-    cdef int done
-    return (
-        crypto.cipher_update(e.cipher, into, &done, body, n) == 1
-        and crypto.cipher_final(e.cipher, body + n, &done) == 1
-        and crypto.cipher_ctrl(
-            e.cipher, EVP_CTRL_AEAD_GET_TAG, e.shape.icv_octets, body + n) == 1
-    )
-
-
-cdef inline bint open_gcm(
-        const EspCipher *e, uint8_t *body, uint8_t *into, int n) noexcept nogil:
-    """The reverse of `seal_gcm`."""
-    cdef int done
-    return (
-        crypto.cipher_update(e.cipher, into, &done, body, n) == 1
-        and crypto.cipher_ctrl(
-            e.cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, body + n) == 1
-        and crypto.cipher_final(e.cipher, body + n, &done) == 1
-    )
 
 
 # --- one packet: CCM --------------------------------------------------------------------------
@@ -405,37 +308,23 @@ cdef bint verify_then_open(const EspCipher *e, uint8_t *p, uint32_t n) noexcept 
     )
 
 
-# --- one packet -------------------------------------------------------------------------------
+# --- runs of one SA ---------------------------------------------------------------------------
 
 cdef bint seal_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
     """Encrypt and authenticate; the IV field holds the sequence number, or R for CBC."""
     cdef uint32_t covered = length - e.shape.icv_octets
-    cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV        # where there is a counter IV
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
-    if e.gcm != NULL:
-        return seal_direct_gcm(e, p, body, n)
-    if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
-        return gcm_start(e, p) and seal_gcm(e, body, body, n)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
-        return seal_ccm(e, p, body, n)
-    if e.suite == SUITE_AES_GMAC:
-        return gcm_start(e, p) and seal_gcm(e, body, NULL, n)
+        return seal_ccm(e, p, p + ESP_HEADER + COUNTER_IV, n)
     return seal_then_mac(e, p, covered)
 
 
 cdef bint open_packet(const EspCipher *e, uint8_t *p, uint32_t length) noexcept nogil:
     """Whether the ICV is right; then payload, padding and trailer are in clear."""
     cdef uint32_t covered = length - e.shape.icv_octets
-    cdef uint8_t *body = p + ESP_HEADER + COUNTER_IV
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
-    if e.gcm != NULL:
-        return open_direct_gcm(e, p, body, n)
-    if e.suite == SUITE_AES_GCM_16 or e.suite == SUITE_AES_GCM_8:
-        return gcm_start(e, p) and open_gcm(e, body, body, n)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
-        return open_ccm(e, p, body, n)
-    if e.suite == SUITE_AES_GMAC:
-        return gcm_start(e, p) and open_gcm(e, body, NULL, n)
+        return open_ccm(e, p, p + ESP_HEADER + COUNTER_IV, n)
     return verify_then_open(e, p, covered)
 
 
@@ -446,3 +335,38 @@ cdef bint draw_blocks(const EspCipher *e, uint8_t *blocks, Py_ssize_t n) noexcep
         return True
     memset(blocks, 0, n * AES_BLOCK)
     return crypto.cipher_update(e.iv_cipher, blocks, &done, blocks, <int>(n * AES_BLOCK)) == 1
+
+
+cdef Py_ssize_t seal_run(
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
+    cdef uint8_t blocks[BATCH_MOST * AES_BLOCK]
+    cdef Py_ssize_t i, stay = 0
+    cdef bint drawn
+    if e.keys != NULL:
+        return seal_gcm_run(e, arena, desc, n, nonces)
+    drawn = draw_blocks(e, blocks, n)
+    for i in range(n):
+        if desc[i].verdict != FORWARD:
+            continue
+        if e.iv_cipher != NULL:
+            memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK,
+                   e.shape.iv_octets)
+        if drawn and seal_packet(e, arena + desc[i].offset, desc[i].length):
+            stay += 1
+        else:
+            drop(&desc[i], R_CIPHER_FAILED)
+    return stay
+
+
+cdef void open_run(
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
+    cdef Py_ssize_t i
+    if e.keys != NULL:
+        open_gcm_run(e, arena, desc, n, nonces)
+        return
+    for i in range(n):
+        if desc[i].verdict == FORWARD and not open_packet(
+                e, arena + desc[i].offset, desc[i].length):
+            drop(&desc[i], R_ICV_WRONG)

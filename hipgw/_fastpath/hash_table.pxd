@@ -23,6 +23,8 @@ cdef struct Table:
 # Empty, of a power of two buckets: 0, or -1 without memory.
 cdef int table_init(Table *table, uint64_t buckets) noexcept
 
+cdef void table_free(Table *table) noexcept nogil
+
 # Buckets that a table needs to hold one more, or 0 when it has room as it is.
 cdef uint64_t buckets_wanted(const Table *table) noexcept
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, store_pointer, store_u64
+from hipgw._fastpath.pages cimport pages_give, pages_take
 from hipgw._fastpath.keyed_hash cimport HashKey, hash_words
 
 
 cdef int table_init(Table *table, uint64_t buckets) noexcept:
     memset(table, 0, sizeof(Table))
-    table.buckets = <Bucket *>calloc(buckets, sizeof(Bucket))
+    table.buckets = <Bucket *>pages_take(buckets * sizeof(Bucket))
     table.mask = buckets - 1
     return 0 if table.buckets != NULL else -1
+
+
+cdef void table_free(Table *table) noexcept nogil:
+    pages_give(table.buckets, (table.mask + 1) * sizeof(Bucket))
+    table.buckets = NULL
 
 
 cdef uint64_t buckets_wanted(const Table *table) noexcept:
     cdef uint64_t buckets = LEAST_BUCKETS
     if (table.taken + 1) * 2 <= table.mask + 1:
         return 0
-    while buckets < (table.used + 1) * 4:
+    while buckets < (table.used + 1) * 3:
         buckets *= 2
     return buckets
 

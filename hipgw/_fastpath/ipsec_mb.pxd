@@ -12,3 +12,6 @@ cdef struct GcmKernel:
 # The kernel for SAs that are keyed from now on, or NULL: libcrypto. What it points to stays for the
 # life of the process.
 cdef const GcmKernel *current_gcm() noexcept nogil
+
+# The largest key data of any kernel; 0 where the library is not installed.
+cdef size_t key_octets_most() noexcept nogil

@@ -38,6 +38,14 @@ cdef const GcmKernel *current_gcm() noexcept nogil:
     return chosen
 
 
+cdef size_t key_octets_most() noexcept nogil:
+    cdef size_t most = 0
+    cdef Py_ssize_t i
+    for i in range(VARIANT_MOST):
+        most = max(most, kernels[i].key_octets)
+    return most
+
+
 def _names_for_this_cpu() -> tuple[str, ...]:
     """Suffixes of the library's functions whose instructions this CPU has, the newest first."""
     cdef bint aes = hipgw_has_aes()

@@ -1,18 +1,20 @@
 """Quiet points: when may the control plane free what a worker could still be reading?
 
-Each worker owns a mark: odd while it is in a batch, even while it waits.  It keeps no pointer into
-a table from one batch to the next.  What the control plane has made unreachable is *retired* with
-the marks of that moment, and freed once each worker was outside a batch then or has moved its mark
-since.
+Time is counted in epochs, and only the control plane begins one.  Each worker owns a mark: the
+epoch in which it entered the batch it is in, or 0 while it waits.  It keeps no pointer into a table
+from one batch to the next.  What the control plane has made unreachable is *retired* in an epoch,
+which ends with that; it is freed once no worker is in a batch of that epoch or an older one.
 """
 
 from libc.stdint cimport uint64_t
 
 from hipgw._fastpath.c.atomics cimport (
+    ATOMIC_ACQUIRE,
     ATOMIC_RELAXED,
     ATOMIC_RELEASE,
     ATOMIC_SEQ_CST,
     fence,
+    load_u64,
     store_u64,
 )
 
@@ -22,7 +24,8 @@ cdef enum:
     WORKERS = 2
 
 cdef struct Marks:
-    uint64_t apart[8]
+    uint64_t epoch              # of now, from 1
+    uint64_t apart[7]
     uint64_t mark[WORKERS * 8]  # [8 * worker]: each on a cache line of its own
 
 ctypedef void (*Release)(void *thing) noexcept nogil
@@ -31,7 +34,7 @@ cdef struct Retired:            # lies inside the thing, so that retiring cannot
     Retired *next
     void *thing
     Release release
-    uint64_t seen[WORKERS]
+    uint64_t epoch              # in which it was retired
 
 cdef struct RetiredList:
     Retired *first
@@ -39,14 +42,17 @@ cdef struct RetiredList:
 
 
 cdef inline void enter_batch(Marks *marks, int worker) noexcept nogil:
-    cdef uint64_t *mark = &marks.mark[8 * worker]
-    store_u64(mark, mark[0] + 1, ATOMIC_RELAXED)
+    store_u64(&marks.mark[8 * worker], load_u64(&marks.epoch, ATOMIC_ACQUIRE), ATOMIC_RELAXED)
     fence(ATOMIC_SEQ_CST)
 
 
 cdef inline void leave_batch(Marks *marks, int worker) noexcept nogil:
-    cdef uint64_t *mark = &marks.mark[8 * worker]
-    store_u64(mark, mark[0] + 1, ATOMIC_RELEASE)
+    store_u64(&marks.mark[8 * worker], 0, ATOMIC_RELEASE)
+
+
+cdef inline void marks_init(Marks *marks) noexcept nogil:
+    """Of marks that are all zero."""
+    marks.epoch = 1
 
 
 # Hand over a thing that no table names any more. Control plane only, as is `reclaim`.

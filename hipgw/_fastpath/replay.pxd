@@ -1,11 +1,34 @@
-"""Anti-replay window of one inbound SA (RFC 6479)."""
+"""Anti-replay window of one inbound SA (RFC 6479); see replay.pyx."""
 
 from libc.stdint cimport uint64_t
 
-from hipgw._fastpath.sa cimport Replay
+from hipgw._fastpath.reasons cimport R_NONE, R_REPLAYED, R_TOO_OLD
+from hipgw._fastpath.sa cimport REPLAY_WORDS, Replay
 
-# 0, R_REPLAYED or R_TOO_OLD; changes nothing.
-cdef int replay_check(const Replay *r, uint64_t sequence) noexcept nogil
 
-# Remember `sequence`; only after replay_check returned 0 for it and its ICV was right.
-cdef void replay_mark(Replay *r, uint64_t sequence) noexcept nogil
+cdef inline int replay_check(const Replay *r, uint64_t sequence) noexcept nogil:
+    """0 when `sequence` may still be accepted, else R_REPLAYED or R_TOO_OLD; changes nothing."""
+    if sequence == 0:
+        return R_REPLAYED           # a sender starts at 1 (RFC 4303 section 3.3.3)
+    if sequence > r.top:
+        return R_NONE
+    if r.top - sequence >= (REPLAY_WORDS - 1) * 64:
+        return R_TOO_OLD
+    if (r.words[(sequence >> 6) % REPLAY_WORDS] >> (sequence & 63)) & 1:
+        return R_REPLAYED
+    return R_NONE
+
+
+cdef inline void replay_mark(Replay *r, uint64_t sequence) noexcept nogil:
+    """Remember `sequence`; only after replay_check returned 0 for it and its ICV was right."""
+    cdef uint64_t block = sequence >> 6
+    cdef uint64_t cleared
+    if sequence > r.top:
+        cleared = r.top >> 6
+        if block - cleared > REPLAY_WORDS:
+            cleared = block - REPLAY_WORDS
+        while cleared < block:
+            cleared += 1
+            r.words[cleared % REPLAY_WORDS] = 0
+        r.top = sequence
+    r.words[block % REPLAY_WORDS] |= (<uint64_t>1) << (sequence & 63)

@@ -8,38 +8,9 @@ has checked the same number since the last mark. Numbers are 64 bits wide: witho
 at 2^32 - 1 because the wire carries no more.
 """
 
-from hipgw._fastpath.reasons cimport R_NONE, R_REPLAYED, R_TOO_OLD
-from hipgw._fastpath.sa cimport REPLAY_WORDS
+from hipgw._fastpath.sa cimport REPLAY_WORDS, Replay
 
 WINDOW_NUMBERS = (REPLAY_WORDS - 1) * 64
-
-
-cdef int replay_check(const Replay *r, uint64_t sequence) noexcept nogil:
-    """0 when `sequence` may still be accepted, else R_REPLAYED or R_TOO_OLD; changes nothing."""
-    if sequence == 0:
-        return R_REPLAYED           # a sender starts at 1 (RFC 4303 section 3.3.3)
-    if sequence > r.top:
-        return R_NONE
-    if r.top - sequence >= (REPLAY_WORDS - 1) * 64:
-        return R_TOO_OLD
-    if (r.words[(sequence >> 6) % REPLAY_WORDS] >> (sequence & 63)) & 1:
-        return R_REPLAYED
-    return R_NONE
-
-
-cdef void replay_mark(Replay *r, uint64_t sequence) noexcept nogil:
-    """Remember `sequence`, for which replay_check has returned 0."""
-    cdef uint64_t block = sequence >> 6
-    cdef uint64_t cleared
-    if sequence > r.top:
-        cleared = r.top >> 6
-        if block - cleared > REPLAY_WORDS:
-            cleared = block - REPLAY_WORDS
-        while cleared < block:
-            cleared += 1
-            r.words[cleared % REPLAY_WORDS] = 0
-        r.top = sequence
-    r.words[block % REPLAY_WORDS] |= (<uint64_t>1) << (sequence & 63)
 
 
 cdef class ReplayWindow:

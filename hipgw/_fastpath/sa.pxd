@@ -7,6 +7,7 @@ reads them without locks (aligned 64-bit loads).
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from hipgw._fastpath.ipsec_mb cimport GcmKernel
+from hipgw._fastpath.key_cache cimport KeyCache
 
 cdef enum:
     REPLAY_WORDS = 32           # 64-bit words; protects (32 - 1) * 64 = 1984 sequence numbers
@@ -46,9 +47,11 @@ cdef struct SuiteShape:
     uint16_t authentication_key_octets
 
 cdef struct EspCipher:
-    # Keyed state of one SA; made and wiped by esp_cipher.pyx only.
+    # Key or keyed state of one SA; made and wiped by esp_cipher.pyx only.
+    KeyCache *keys                      # GCM, GMAC: its worker's keyed state; NULL: other suites
     const GcmKernel *gcm                # GCM by intel-ipsec-mb, or NULL: libcrypto
-    void *gcm_key                       # its key data, aligned, or NULL
+    uint64_t key_number                 # of `key` in `keys`
+    uint8_t key[16]                     # GCM, GMAC
     void *cipher                        # EVP_CIPHER_CTX *, keyed
     void *iv_cipher                     # EVP_CIPHER_CTX * that makes CBC IVs, or NULL
     void *mac_inner                     # HMAC after its inner block, or CMAC's subkeys, or NULL
@@ -94,8 +97,8 @@ cdef struct SaIn:
     uint8_t local_lsi[4]
     uint8_t peer_lsi[4]
     # worker
-    Replay replay
     uint64_t packets
     uint64_t octets
     uint64_t last_used_ns
     uint64_t first_told                 # 1 after PUNT_FIRST_ESP
+    Replay replay                       # last: one word of it matters to a packet (warm.pyx)

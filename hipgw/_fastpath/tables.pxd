@@ -15,8 +15,10 @@ from libc.string cimport memcmp, memcpy
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
 from hipgw._fastpath.keyed_hash cimport HashKey, hash_words
-from hipgw._fastpath.quiet cimport Marks, RetiredList
+from hipgw._fastpath.key_cache cimport KeyRoom
+from hipgw._fastpath.quiet cimport WORKERS, Marks, RetiredList
 from hipgw._fastpath.sa cimport SaIn, SaOut
+from hipgw._fastpath.slab cimport Slab
 from hipgw._fastpath.hash_table cimport TOMBSTONE, Table
 from hipgw._fastpath.subnets cimport Subnets
 
@@ -28,6 +30,9 @@ cdef struct SaIndex:
     Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
     Subnets *subnets            # routed prefixes, or NULL
     Marks marks                 # of the two workers
+    KeyRoom keys[WORKERS]       # keyed state of SAs in use, a worker's own
+    Slab ins                    # what the tables name; control plane only
+    Slab outs
 
 
 cdef inline uint64_t tag_of_spi(const SaIndex *index, uint32_t spi) noexcept nogil:

@@ -21,12 +21,15 @@ from hipgw._fastpath.c.atomics cimport (
     store_u64,
 )
 from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe, suite_shape
-from hipgw._fastpath.quiet cimport Release, Retired, reclaim, retire
+from hipgw._fastpath.key_cache cimport key_room_free, key_room_init
+from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, Release, Retired, marks_init, reclaim, retire
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
+from hipgw._fastpath.slab cimport Slab, slab_free, slab_give, slab_init, slab_take
 from hipgw._fastpath.subnets cimport Subnets, free_subnets, make_subnets
 from hipgw._fastpath.hash_table cimport (
     LEAST_BUCKETS,
     table_copy,
+    table_free,
     table_init,
     table_put,
     table_take_out,
@@ -43,10 +46,12 @@ cdef enum:
 cdef struct InRecord:
     SaIn sa                         # first: the tables point at it
     Retired end
+    Slab *home
 
 cdef struct OutRecord:
     SaOut sa
     Retired end
+    Slab *home
 
 cdef struct TableRecord:
     Table table
@@ -65,18 +70,18 @@ cdef Table *new_table(uint64_t buckets) noexcept:
 
 
 cdef void free_table(void *thing) noexcept nogil:
-    free((<Table *>thing).buckets)
+    table_free(<Table *>thing)
     free(thing)
 
 
 cdef void free_in(void *thing) noexcept nogil:
     esp_cipher_wipe(&(<SaIn *>thing).esp)
-    free(thing)
+    slab_give((<InRecord *>thing).home, thing)
 
 
 cdef void free_out(void *thing) noexcept nogil:
     esp_cipher_wipe(&(<SaOut *>thing).esp)
-    free(thing)
+    slab_give((<OutRecord *>thing).home, thing)
 
 
 cdef void free_all(Table *table, Release release) noexcept:
@@ -156,12 +161,18 @@ cdef class SaTables:
         if self.index == NULL:
             raise MemoryError
         memcpy(&self.index.key, <const uint8_t *>seed, 16)
+        marks_init(&self.index.marks)
+        slab_init(&self.index.ins, sizeof(InRecord))
+        slab_init(&self.index.outs, sizeof(OutRecord))
         self.index.in_by_spi = new_table(LEAST_BUCKETS)
         self.index.out_by_pair = new_table(LEAST_BUCKETS)
         self.index.out_by_lsi = new_table(LEAST_BUCKETS)
         self.index.out_by_spi = new_table(LEAST_BUCKETS)
         if (self.index.in_by_spi == NULL or self.index.out_by_pair == NULL
                 or self.index.out_by_lsi == NULL or self.index.out_by_spi == NULL):
+            raise MemoryError
+        if (key_room_init(&self.index.keys[OUTBOUND], True) != 0
+                or key_room_init(&self.index.keys[INBOUND], False) != 0):
             raise MemoryError
 
     def __dealloc__(self):
@@ -173,6 +184,10 @@ cdef class SaTables:
         free_all(self.index.out_by_pair, free_out)
         free_all(self.index.out_by_lsi, NULL)
         free_all(self.index.out_by_spi, NULL)
+        key_room_free(&self.index.keys[OUTBOUND])
+        key_room_free(&self.index.keys[INBOUND])
+        slab_free(&self.index.ins)
+        slab_free(&self.index.outs)
         if self.index.subnets != NULL:
             free_subnets(self.index.subnets)
         free(self.index)
@@ -193,13 +208,14 @@ cdef class SaTables:
             raise ValueError(f"inbound SPI {spi:#010x} is in use: choose another one")
         cdef InRecord *record
         self.make_room(&self.index.in_by_spi)
-        record = <InRecord *>calloc(1, sizeof(InRecord))
+        record = <InRecord *>slab_take(&self.index.ins)
         if record == NULL:
             raise MemoryError
+        record.home = &self.index.ins
         if esp_cipher_init(
                 &record.sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), False) != 0:
-            free(record)
+                len(authentication_key), &self.index.keys[INBOUND]) != 0:
+            slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         record.sa.spi = spi
         memcpy(record.sa.local_hit, <const uint8_t *>local_hit, 16)
@@ -234,14 +250,15 @@ cdef class SaTables:
         self.make_room(&self.index.out_by_pair)
         self.make_room(&self.index.out_by_lsi)
         self.make_room(&self.index.out_by_spi)
-        cdef OutRecord *record = <OutRecord *>calloc(1, sizeof(OutRecord))
+        cdef OutRecord *record = <OutRecord *>slab_take(&self.index.outs)
         if record == NULL:
             raise MemoryError
+        record.home = &self.index.outs
         cdef SaOut *sa = &record.sa
         if esp_cipher_init(
                 &sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), True) != 0:
-            free(record)
+                len(authentication_key), &self.index.keys[OUTBOUND]) != 0:
+            slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         sa.spi = spi
         memcpy(sa.local_hit, <const uint8_t *>local_hit, 16)

@@ -14,4 +14,11 @@ cdef extern from * nogil:
     void store_u64 "__atomic_store_n"(uint64_t *place, uint64_t value, int order)
     void *load_pointer "__atomic_load_n"(void **place, int order)
     void store_pointer "__atomic_store_n"(void **place, void *value, int order)
+    int hipgw_exchange_if "__atomic_compare_exchange_n"(
+        uint64_t *place, uint64_t *expected, uint64_t value, int weak, int then, int otherwise)
     void fence "__atomic_thread_fence"(int order)
+
+
+cdef inline int exchange_u64_if(uint64_t *place, uint64_t expected, uint64_t value) noexcept nogil:
+    """Put `value` where `expected` is; 0 when something else is there."""
+    return hipgw_exchange_if(place, &expected, value, 0, ATOMIC_ACQUIRE, ATOMIC_RELAXED)
