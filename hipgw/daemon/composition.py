@@ -12,7 +12,6 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path as FilePath
@@ -21,52 +20,36 @@ from typing import Any, Final
 from hipgw._fastpath.worker import DataPath
 from hipgw.daemon import privileges
 from hipgw.daemon.address_watch import AddressWatch
-from hipgw.daemon.certificate_config import load_certificates
+from hipgw.daemon.assembly import Beginnings, join_parts, make_data_path, make_gateway
 from hipgw.daemon.config import Config
 from hipgw.daemon.control import ControlServer
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.devices import (
-    SLOT_SPARE_OCTETS,
     Devices,
-    descriptor_of,
     open_devices,
-    slot_octets,
 )
-from hipgw.daemon.engine_config import carried_suites, endpoint_config
-from hipgw.daemon.engine_loop import EngineLoop
-from hipgw.daemon.first_packets import FirstPackets
+from hipgw.daemon.engine_config import carried_suites
 from hipgw.daemon.gateway import Gateway, HostFacts
-from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
-from hipgw.daemon.interception import Interception, overruns_of, queue_numbers
-from hipgw.daemon.kernel_side import KernelSide, clear_kernel_leftovers, open_kernel_side
-from hipgw.daemon.keys import NamedIdentity
+from hipgw.daemon.interception import Interception, queue_numbers
+from hipgw.daemon.kernel_side import clear_kernel_leftovers, open_kernel_side
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
-from hipgw.daemon.opportunity import Opportunity
-from hipgw.daemon.own_identities import OwnIdentities, start_identities
+from hipgw.daemon.own_identities import start_identities
 from hipgw.daemon.path_mtu import PathMtus
-from hipgw.daemon.pins import Pins
-from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.readiness import notify
 from hipgw.daemon.reloading import Reloader
-from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
-from hipgw.daemon.strangers import Strangers
-from hipgw.daemon.subnet_routes import SubnetRoutes
-from hipgw.daemon.traffic import Paths, Traffic
-from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, largest_link_mtu, route_to
+from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, route_to
 from hipgw.daemon.workers import Workers
 from hipgw.dataplane.ciphers import choose_gcm
-from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.interface import Preference
-from hipgw.dataplane.user import UserBackend
 from hipgw.drivers.offload import Offload
 from hipgw.errors import ConfigError
 from hipgw.policy import interface_mtus
-from hipgw.proto import Endpoint, State
+from hipgw.proto import State
 from hipgw.resolve import HostsFiles, Resolver
 from hipgw.values import Address, Encapsulation
 
@@ -197,7 +180,17 @@ class Daemon:
             ciphers,
         )
         gateway = self._assemble(
-            facts, identities, resolver, lsis, devices, interception=interception, kernel=kernel
+            Beginnings(
+                config,
+                self._stack,
+                self._loop,
+                facts,
+                resolver,
+                lsis,
+                devices,
+                interception,
+                kernel,
+            )
         )
         self._gateway = gateway
         self._configure_interface(facts)
@@ -252,121 +245,23 @@ class Daemon:
             max(known, default=DEFAULT_MTU_OCTETS), carried_suites(self._config), Encapsulation
         )
 
-    def _assemble(
-        self,
-        facts: HostFacts,
-        identities: Sequence[NamedIdentity],
-        resolver: Resolver,
-        lsis: LsiRegistry,
-        devices: Devices,
-        *,
-        interception: Interception,
-        kernel: KernelSide | None,
-    ) -> Gateway:
-        config = self._config
-        counter = R1CounterFile(config.state.directory)
-        keeper = StateKeeper(counter, lsis)
+    def _assemble(self, begun: Beginnings) -> Gateway:
+        counter = R1CounterFile(self._config.state.directory)
+        keeper = StateKeeper(counter, begun.lsis)
         self._stack.callback(keeper.save)
-        sockets = HipSockets(devices.hip, devices.udp, config.network.udp_port)
-        paths = Paths(
-            resolver,
-            sockets,
-            config.network.encapsulation,
-            config.network.lsi_prefix,
-            interfaces_only=bool(config.network.interfaces),
-            all_pairs=config.hip.shotgun,
-        )
-        slot = slot_octets(max(facts.mtu_octets, largest_link_mtu()))
-        data_path = DataPath(
-            tun_fd=devices.tun.fd,
-            udp4_fd=descriptor_of(devices.udp, 4),
-            udp6_fd=descriptor_of(devices.udp, 6),
-            raw4_fd=descriptor_of(devices.esp, 4),
-            raw6_fd=descriptor_of(devices.esp, 6),
-            hip4_fd=descriptor_of(devices.hip, 4),
-            hip6_fd=descriptor_of(devices.hip, 6),
-            slot_octets=slot,
-            vnet_hdr=devices.offloads.vnet_hdr,
-            uso=devices.offloads.uso,
-            udp_gso=devices.offloads.udp_gso,
-            udp_gro=devices.offloads.udp_gro,
-            queue_fds=[queue.fileno() for queue in devices.queues],
-            class_mask=config.network.traffic_class,
-        )
-        data_path.set_queue_mtus(facts.mtu_octets, facts.lsi_mtu_octets)
-        backend = UserBackend(data_path)
-        self._stack.callback(backend.close)
-        split = None
-        if kernel is not None and kernel.backend is not None:
-            split = CompositeBackend(
-                backend, kernel.backend, kernel.esp, kernel_udp=kernel.kernel_udp
-            )
-        queue = FirstPackets(
-            peer_packets=config.network.queue_packets,
-            peer_octets=config.network.queue_octets,
-            total_octets=config.network.queue_total_octets,
-        )
-        sas = SaHome(split or backend, lsis, self._loop.time, config.lab.export_keys, split=split)
-        gateway = Gateway(
-            config,
-            facts,
-            resolver=resolver,
-            lsis=lsis,
-            sockets=sockets,
-            sas=sas,
-            queue=queue,
-            paths=paths,
-            store_r1_counter=keeper.store_r1_counter,
-            data_counters=data_path.counters,
-            certificates=load_certificates(
-                config.certificates, config.certificate_requirements(), facts.public_identities
-            ),
-            strangers=Strangers(data_path.desk),
-            interception=interception,
-            kernel=kernel,
-            queue_overruns=overruns_of([queue.fileno() for queue in devices.queues]),
-        )
-        self._stack.callback(gateway.icmp.close)
-        endpoint = Endpoint(
-            [entry.identity for entry in identities],
-            endpoint_config(
-                config,
-                counter.stored,
-                gateway.certificates.policy,
-                resolver.rendezvous_of,
-                legacy_peers=gateway.legacy,
-                compatible_peers=gateway.compatible,
-            ),
-            os.urandom,
-            self._loop.time(),
-            {entry.hit: entry.traits for entry in identities},
-        )
-        gateway.engine = EngineLoop(endpoint, gateway, self._loop)
-        self._stack.callback(gateway.engine.close)
-        gateway.traffic = Traffic(
+        data_path = make_data_path(begun)
+        gateway = make_gateway(begun, data_path, keeper)
+        join_parts(
+            begun,
+            gateway,
             data_path,
-            gateway.engine,
-            sas=sas,
-            queue=queue,
-            lsis=lsis,
-            resolver=resolver,
-            paths=paths,
-            ports=PortFamilies(facts.hits, facts.own_lsis),
-            own_hits=facts.hits,
-            names_v1=facts.names_v1,
-            udp_port=config.network.udp_port,
+            stored_r1_counter=counter.stored,
+            configure_interface=self._configure_interface,
         )
-        gateway.own = OwnIdentities(gateway, self._configure_interface)
-        gateway.opportunity = Opportunity(gateway, Pins(config.state.directory))
-        gateway.subnets = SubnetRoutes(gateway, data_path)
-        gateway.traffic.pair_of = gateway.subnets.pair_of
-        gateway.mtus = PathMtus(gateway, data_path, slot - SLOT_SPARE_OCTETS)
-        gateway.traffic.on_too_big = gateway.mtus.on_too_big
-        if kernel is not None:
-            kernel.start(gateway, self._loop)
         self._start_workers(data_path)
         self._listen(gateway, data_path)
-        self._listen_to_routers(gateway.mtus, devices)
+        if gateway.mtus is not None:
+            self._listen_to_routers(gateway.mtus, begun.devices)
         self._tasks += [
             self._loop.create_task(keeper.run()),
             self._loop.create_task(Housekeeping(gateway, keeper).run()),

@@ -14,6 +14,7 @@ from hipgw.daemon.certificate_config import LoadedCertificates
 from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config
 from hipgw.daemon.engine_loop import EngineLoop
+from hipgw.daemon.event_log import EventLog
 from hipgw.daemon.first_packets import FirstPackets
 from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.icmp_sockets import IcmpSockets
@@ -30,25 +31,15 @@ from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
     NO_CERTIFICATES,
-    CertificateJudged,
     ClaimI1s,
-    Closed,
-    Established,
     Event,
     Failed,
-    HandedOver,
-    IdentityGone,
     LimitPath,
     MoveSa,
-    NotifyReceived,
-    PeerFound,
     PeerIsAnonymous,
-    PeerNotFound,
     PublishR1s,
-    Rekeyed,
     RemoveSa,
     SendIcmp,
-    Standing,
 )
 from hipgw.resolve import Resolver
 from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
@@ -162,6 +153,7 @@ class Gateway:
         self.icmp: Final = IcmpSockets()
         self._listeners: list[EventListener] = []
         self._limited = RateLimitedLog(log)
+        self._event_log: Final = EventLog(self.counters, self._limited)
 
     # --- EngineHost ---
 
@@ -226,90 +218,11 @@ class Gateway:
 
     def on_event(self, event: Event) -> None:
         """Log it, and tell the listeners."""
-        match event:
-            case Established():
-                self.counters["established"] += 1
-                self._limited.info(
-                    "established",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    path=event.path,
-                    role=event.role,
-                    esp_suite=event.esp_suite.name,
-                    exchange_s=f"{event.exchange_s:.4f}",
-                )
-            case Closed():
-                self.counters["closed"] += 1
-                self._limited.info(
-                    "closed", hit=event.local, peer_hit=event.peer, reason=event.reason
-                )
-            case Failed():
-                self.counters["failed"] += 1
-                self.traffic.on_failed(event.local, event.peer)
-                self._limited.warning(
-                    "base exchange failed",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    reason=event.reason,
-                    notify_type=event.notify_type,
-                )
-            case Rekeyed():
-                self.counters["rekeyed"] += 1
-                self._limited.info(
-                    "rekeyed",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    spi=f"{event.spi_in:#010x}",
-                    spi_out=f"{event.spi_out:#010x}",
-                    with_dh=event.with_dh,
-                    reason=event.reason,
-                )
-            case HandedOver():
-                self.counters["handed_over"] += 1
-                self._limited.info(
-                    "handed over",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    path=event.path,
-                    previous=event.previous,
-                    reason=event.reason,
-                )
-            case PeerFound():
-                self.counters["peers_found"] += 1
-                self._limited.info(
-                    "peer found at address",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    path=event.path,
-                    anonymous=event.is_anonymous,
-                )
-            case PeerNotFound():
-                self.counters["peers_not_found"] += 1
-                self._limited.warning(
-                    "no peer found at address",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    path=event.path,
-                    reason=event.reason,
-                )
-            case PeerIsAnonymous():
-                self.lsis.keep_out(event.peer)
-            case IdentityGone():
-                pass  # `own_identities` says so
-            case CertificateJudged():
-                self.counters[f"certificate_{event.standing}"] += 1
-                is_good = event.standing in {str(Standing.VERIFIED), str(Standing.UNVERIFIED)}
-                self._limited.log(
-                    logging.INFO if is_good else logging.WARNING,
-                    f"certificate {event.standing}",
-                    hit=event.local,
-                    peer_hit=event.peer,
-                    reason=event.detail or "-",
-                )
-            case NotifyReceived():
-                self._limited.info(
-                    "notify received", peer_hit=event.peer, notify_type=event.notify_type
-                )
+        if isinstance(event, Failed):
+            self.traffic.on_failed(event.local, event.peer)
+        elif isinstance(event, PeerIsAnonymous):
+            self.lsis.keep_out(event.peer)
+        self._event_log.take(event)
         for listener in tuple(self._listeners):
             listener(event)
 
