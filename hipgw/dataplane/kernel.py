@@ -144,15 +144,6 @@ class KernelBackend:
             everything = (everything[start:] + everything[:start])[:LOOKS_MOST]
         rows = [row for pair, sa in everything if (row := self._look(pair, sa)) is not None]
         return [row for row in rows if not used_since_s or (row.last_used_s or 0.0) >= used_since_s]
-        return [
-            row
-            for row in rows
-            if row is not None
-            and (
-                not used_since_s
-                or (row.last_used_s is not None and row.last_used_s >= used_since_s)
-            )
-        ]
 
     def statistics_of(
         self, direction: Direction, spi: Spi, local_hit: Hit, peer_hit: Hit
