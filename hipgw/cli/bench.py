@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from hipgw.cli.asking import EXIT_CODES, CommandFailed, json_option, print_json
+from hipgw.cli.bench_options import (
+    FILE,
+    list_option,
+    numbers,
+    output_options,
+    rival_options,
+    rounds_option,
+    seconds_option,
+    words_of,
+)
 from hipgw.cli.lab_ending import said_to_user
 from hipgw.cli.rendering import duration
 
@@ -17,93 +27,8 @@ if TYPE_CHECKING:
     from hipgw.perf.report import Report
     from hipgw.perf.rivals.contract import Rival
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
 ENCAPSULATIONS: Final = ("udp", "raw")
 INTERCEPTS: Final = ("tun", "nfqueue")
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Listed(click.ParamType[Any]):
-    """Values separated by commas."""
-
-    name = "list"
-
-    def __init__(self, one: click.ParamType[Any]) -> None:
-        self._one = one
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """Each of them by the type of one; a tuple is taken as it is."""
-        if isinstance(value, tuple):
-            return value
-        words = [word.strip() for word in str(value).split(",") if word.strip()]
-        return tuple(self._one.convert(word, param, ctx) for word in words)
-
-
-def numbers(least: int, most: int) -> Listed:
-    """Whole numbers within bounds, separated by commas."""
-    return Listed(click.IntRange(least, most))
-
-
-def words_of(*choices: str) -> Listed:
-    """Some of these words, separated by commas."""
-    return Listed(click.Choice(choices))
-
-
-def _list_option(
-    name: str, variable: str, kind: Listed, default: str, text: str
-) -> Callable[[Command], Command]:
-    return click.option(
-        name, variable, type=kind, default=default, show_default=True, metavar="LIST", help=text
-    )
-
-
-def _rounds_option(default: int) -> Callable[[Command], Command]:
-    return click.option(
-        "--rounds",
-        type=click.IntRange(1, 1000),
-        default=default,
-        show_default=True,
-        help="Rounds; fewer than 5 call no difference.",
-    )
-
-
-def _seconds_option(command: Command) -> Command:
-    return click.option(
-        "--seconds",
-        type=click.IntRange(1, 600),
-        default=2,
-        show_default=True,
-        help="Length of each iperf3 run.",
-    )(command)
-
-
-def _output_options(command: Command) -> Command:
-    for option in (
-        click.option(
-            "--plot", type=FILE, metavar="FILE", help="Draw bars into FILE, .png or .svg."
-        ),
-        click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report."),
-    ):
-        command = option(command)
-    return command
-
-
-def _rival_options(command: Command) -> Command:
-    for option in (
-        click.option("--install", is_flag=True, help="Install rivals that are missing (apt-get)."),
-        click.option(
-            "--vs",
-            type=words_of("wireguard-go", "nebula", "strongswan", "openvpn"),
-            default=(),
-            metavar="LIST",
-            help="Rivals in the same namespaces: wireguard-go, nebula, strongswan, openvpn.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(
@@ -118,7 +43,7 @@ Examples:
 {EXIT_CODES}
 """,
 )
-@_rival_options
+@rival_options
 @click.pass_context
 def bench(ctx: click.Context, *, vs: tuple[str, ...], install: bool) -> None:
     """Measure this machine.  Everything but `esp` and `compare` needs root.
@@ -146,16 +71,16 @@ Examples:
 """
 )
 @click.option("--suites", metavar="LIST", default="", help="ESP suites, as `hipgw sas` has them.")
-@_list_option("--sizes", "sizes", numbers(1, 65000), "64,256,1420,4096,8900", "Octets of payload.")
-@_list_option("--batches", "batches", numbers(1, 256), "32,256", "Packets in a batch.")
+@list_option("--sizes", "sizes", numbers(1, 65000), "64,256,1420,4096,8900", "Octets of payload.")
+@list_option("--batches", "batches", numbers(1, 256), "32,256", "Packets in a batch.")
 @click.option(
     "--backends",
     metavar="LIST",
     default="",
     help="libcrypto, or variants of intel-ipsec-mb.  [default: all here]",
 )
-@_rounds_option(7)
-@_output_options
+@rounds_option(7)
+@output_options
 def esp(
     *,
     suites: str,
@@ -196,43 +121,43 @@ Examples:
 {EXIT_CODES}
 """
 )
-@_rounds_option(5)
-@_seconds_option
-@_list_option("--mtu", "mtus", numbers(1280, 65535), "1500", "MTUs of the wire.")
-@_list_option("--streams", "streams", numbers(1, 128), "1,4,16", "TCP streams at once.")
-@_list_option(
+@rounds_option(5)
+@seconds_option
+@list_option("--mtu", "mtus", numbers(1280, 65535), "1500", "MTUs of the wire.")
+@list_option("--streams", "streams", numbers(1, 128), "1,4,16", "TCP streams at once.")
+@list_option(
     "--udp-rate",
     "udp_rates",
     numbers(1, 1_000_000),
     "100,200,400",
     "Offered Mbit/s of UDP in 1300 octets.",
 )
-@_list_option(
+@list_option(
     "--udp-blast", "blasts", numbers(16, 65000), "120,1300", "Octets of UDP sent as fast as goes."
 )
-@_list_option(
+@list_option(
     "--encapsulation",
     "encapsulations",
     words_of(*ENCAPSULATIONS),
     "udp,raw",
     "How the daemons send ESP: udp, raw.",
 )
-@_list_option(
+@list_option(
     "--offloads",
     "offloads",
     words_of("on", "off"),
     "on",
     "Segmentation offloads of hipgw: on, off.",
 )
-@_list_option(
+@list_option(
     "--intercept",
     "intercepts",
     words_of(*INTERCEPTS),
     "tun",
     "How the daemons take packets: tun, nfqueue.",
 )
-@_rival_options
-@_output_options
+@rival_options
+@output_options
 def tunnel(
     *,
     rounds: int,
@@ -282,9 +207,9 @@ Examples:
 {EXIT_CODES}
 """
 )
-@_rounds_option(5)
-@_seconds_option
-@_output_options
+@rounds_option(5)
+@seconds_option
+@output_options
 def nfqueue(*, rounds: int, seconds: int, json_file: Path | None, plot: Path | None) -> None:
     """Interception by netfilter queues beside the TUN device: TCP, one stream, MTU 1500."""
     from hipgw.perf.contestants import Way
@@ -315,15 +240,15 @@ Examples:
 {EXIT_CODES}
 """
 )
-@_rounds_option(21)
-@_list_option(
+@rounds_option(21)
+@list_option(
     "--encapsulation",
     "encapsulations",
     words_of(*ENCAPSULATIONS),
     "udp,raw",
     "How the daemons send HIP and ESP: udp, raw.",
 )
-@_output_options
+@output_options
 def bex(
     *, rounds: int, encapsulations: tuple[Any, ...], json_file: Path | None, plot: Path | None
 ) -> None:
