@@ -10,9 +10,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
+from hipgw._fastpath.keyed import hkdf_expand
 from hipgw.crypto.rhash import compute_mac
 from hipgw.errors import CryptoError
 from hipgw.values import (
@@ -27,12 +25,6 @@ from hipgw.values import (
     HitSuite,
 )
 
-_ALGORITHMS: Final[dict[HitSuite, hashes.HashAlgorithm]] = {
-    HitSuite.RSA_DSA_SHA256: hashes.SHA256(),
-    HitSuite.ECDSA_SHA384: hashes.SHA384(),
-    HitSuite.ECDSA_LOW_SHA1: hashes.SHA1(),  # noqa: S303 - the one of HIT suite 3
-}
-"""Suites whose stream is HKDF with HMAC, which libcrypto makes in one call."""
 KEYMAT_BLOCKS_MOST: Final = 255
 """HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
 KEYMAT_V1_OCTETS_MOST: Final = 0x10000
@@ -77,10 +69,9 @@ class Keymat:
             raise CryptoError(f"KEYMAT octets {offset}+{length} asked, of {limit} that exist")
         if not length:
             return b""
-        algorithm = _ALGORITHMS.get(self._suite)
-        if algorithm is not None:
-            expand = HKDFExpand(algorithm, offset + length, self._info)
-            return expand.derive(self._key)[offset:]
+        if self._suite is not HitSuite.EDDSA_CSHAKE128:
+            end = offset + length
+            return hkdf_expand(RHASH_OCTETS[self._suite], self._key, self._info, end)[offset:]
         stream = bytearray()
         block = b""
         number = 0
