@@ -19,6 +19,8 @@ from hipgw.wire.header import (
 )
 from hipgw.wire.parameter_types import ParameterType
 
+_HIP_MAC: Final = int(ParameterType.HIP_MAC)
+_HIP_SIGNATURE: Final = int(ParameterType.HIP_SIGNATURE)
 PUZZLE_OPAQUE_OFFSET: Final = TLV_HEAD_OCTETS + 2
 """From the start of the PUZZLE TLV to its opaque field; random I follows 2 octets later."""
 
@@ -53,6 +55,21 @@ def covered_octets(octets: bytes, type_: int) -> bytes:
     if found is None:
         raise WireError("hip_missing", f"no parameter of type {type_}", HEADER_OCTETS, type_)
     return _with_length(octets[: found[0]])
+
+
+def proven_octets(octets: bytes) -> tuple[bytes, bytes]:
+    """What HIP_MAC and HIP_SIGNATURE cover: `covered_octets` of both, in less time.
+
+    Raises:
+        WireError: hip_missing when the packet lacks one of them or has the signature first,
+            hip_short, hip_malformed.
+    """
+    mac = find_tlv(octets, _HIP_MAC)
+    signature = None if mac is None else find_tlv(octets, _HIP_SIGNATURE, start=mac[0])
+    if mac is None or signature is None:
+        type_ = _HIP_MAC if mac is None else _HIP_SIGNATURE
+        raise WireError("hip_missing", f"no parameter of type {type_}", HEADER_OCTETS, type_)
+    return _with_length(octets[: mac[0]]), _with_length(octets[: signature[0]])
 
 
 def mac2_octets(octets: bytes, host_id_tlv: bytes) -> bytes:

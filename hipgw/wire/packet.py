@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -50,9 +51,17 @@ class HipPacket:
     version: int = HIP_VERSION
     octets: bytes = field(default=b"", compare=False, repr=False)
     next_header: int = NO_NEXT_HEADER
+    _index: Mapping[type[Parameter], Parameter] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Of a received packet: the first parameter of each class that is there."""
 
     def get(self, kind: type[P]) -> P | None:
         """The first parameter of a class, or None."""
+        # No class that reads packets of a version derives from another one of the same version, so
+        # what is of this very class is also the first that is an instance of it.
+        if self._index is not None and (indexed := self._index.get(kind)) is not None:
+            return indexed  # type: ignore[return-value]  # it is of the class that it stands under
         for parameter in self.parameters:
             if isinstance(parameter, kind):
                 return parameter
@@ -104,7 +113,7 @@ def parse_packet(
         HEADER_OCTETS,
         header.end_octets,
         parameters_with(header.version, quirks) if quirks else parameters_of(header.version),
-        lenient_order=lenient_order or Quirk.UNORDERED_PARAMETERS in quirks,
+        lenient_order=lenient_order or (bool(quirks) and Quirk.UNORDERED_PARAMETERS in quirks),
     )
     return HipPacket(
         header.packet_type,
@@ -115,6 +124,7 @@ def parse_packet(
         header.version,
         octets[: header.end_octets],
         header.next_header,
+        {type(parameter): parameter for parameter in reversed(parameters)},
     )
 
 
