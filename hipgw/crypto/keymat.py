@@ -55,7 +55,8 @@ class Keymat:
     ) -> None:
         self._suite: Final = suite
         self._key: Final = compute_mac(suite, i + j, kij)
-        self._info: Final = min(hit_a, hit_b).packed + max(hit_a, hit_b).packed
+        a, b = hit_a.packed, hit_b.packed
+        self._info: Final = a + b if a < b else b + a
 
     def octets(self, offset: int, length: int) -> bytes:
         """Read `length` octets from `offset`.
@@ -189,7 +190,7 @@ def draw_hip_keys(
         peer: the other HIT.
     """
     out, into, end = _draw(keymat, 0, (cipher.key_octets, RHASH_OCTETS[suite]), local, peer)
-    return HipKeys(*out, *into, keymat_index=end)
+    return HipKeys(*out, *into, end)
 
 
 def draw_hip_keys_v1(
@@ -219,7 +220,7 @@ def draw_esp_keys(
         CryptoError: the keys would lie beyond the end of KEYMAT.
     """
     out, into, end = _draw(keymat, index, _esp_key_sizes(suite), local, peer)
-    return EspKeys(*out, *into, keymat_index_after=end)
+    return EspKeys(*out, *into, end)
 
 
 def esp_keys_octets(suite: EspSuite | EspSuiteV1) -> int:
@@ -242,5 +243,5 @@ def _draw(
     half = len(octets) // 2
     greater = octets[:first], octets[first:half]
     lower = octets[half : half + first], octets[half + first :]
-    out, into = (greater, lower) if local > peer else (lower, greater)
+    out, into = (greater, lower) if local.packed > peer.packed else (lower, greater)
     return out, into, index + len(octets)
