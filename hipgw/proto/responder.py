@@ -20,7 +20,7 @@ from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import Role
 from hipgw.proto.half_open import HalfOpen, HalfOpenSlots, SlotKey
 from hipgw.proto.keying import Proposal
-from hipgw.proto.limits import SourceLimiter
+from hipgw.proto.limits import SourceLimiter, source_of
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.packets import esp_info_is_fit
@@ -186,7 +186,8 @@ class Responder:
         if host_id is None and not encrypted:
             raise RefusedError("hip_missing")
         spi_out = self._peer_spi(packet.require(EspInfo), proposal)
-        self._make_room(identity.hit, packet.sender, solution, path, now)
+        source = source_of(path.peer)
+        self._make_room((identity.hit, packet.sender, solution.i), source, now)
         half_open = HalfOpen(
             packet.sender,
             path,
@@ -195,7 +196,8 @@ class Responder:
             core.sas.reserve_spi(),
             spi_out,
             now,
-            tuple(record for one in packet.all(LocatorSet) for record in one.locators),
+            source,
+            tuple([record for one in packet.all(LocatorSet) for record in one.locators]),
             is_anonymous,
             check_of(core, packet.sender, (packet.all(Cert),)),
         )
@@ -217,7 +219,7 @@ class Responder:
             exchange_locators(core, path, half_open.spi_in),
             half_open.check,
             offer_for(core, PacketType.R2, identity.hit),
-            tuple(request.data for request in packet.all(EchoRequestUnsigned)),
+            tuple([request.data for request in packet.all(EchoRequestUnsigned)]),
         )
 
     def solved_generation(
@@ -286,20 +288,20 @@ class Responder:
             raise RefusedError("hip_malformed")
         return Spi(esp_info.new_spi)
 
-    def _make_room(self, local: Hit, peer: Hit, solution: Solution, path: Path, now: float) -> None:
+    def _make_room(self, key: SlotKey, source: bytes, now: float) -> None:
         core, config, slots = self._core, self._core.config, self._slots
-        if (local, peer, solution.i) in slots:
+        if key in slots:
             # The same I2 is being looked at: its sender need not repeat it (section 5.2.19).
             raise RefusedError("replayed", NotifyType.I2_ACKNOWLEDGEMENT)
-        if slots.of_source(path.peer) >= config.half_open_per_source or not (
-            core.find(local, peer) is not None or core.has_room() or self._one_gives_way(now)
+        if slots.of_source(source) >= config.half_open_per_source or not (
+            core.has_room() or core.find(key[0], key[1]) is not None or self._one_gives_way(now)
         ):
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if len(slots) >= config.half_open_most:
-            key = slots.who_gives_way(path.peer)
-            if key is None:
+            evicted = slots.who_gives_way(source)
+            if evicted is None:
                 raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
-            self._evict(key, now)
+            self._evict(evicted, now)
 
     def _evict(self, key: SlotKey, now: float) -> None:
         """Give up an I2 whose source holds more than its share of the slots."""

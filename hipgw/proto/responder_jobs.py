@@ -34,9 +34,8 @@ from hipgw.wire import (
     LocatorSet,
     PacketType,
     Parameter,
-    ParameterType,
-    covered_octets,
     emit_parameter,
+    proven_octets,
 )
 
 
@@ -123,8 +122,7 @@ class AcceptI2:
             return Refused("dh_invalid")  # silent (section 5.3.2)
         keys = keying.hip
         try:
-            covered_by_mac = covered_octets(self.octets, ParameterType.HIP_MAC)
-            covered_by_signature = covered_octets(self.octets, ParameterType.HIP_SIGNATURE)
+            covered_by_mac, covered_by_signature = proven_octets(self.octets)
         except WireError as error:
             return Refused(error.reason)
         if not keying.protection.mac_is_right(keys.mac_in, covered_by_mac, self.mac.mac):
