@@ -20,7 +20,7 @@ from hipgw.wire.header import (
     PacketType,
     peek_header,
 )
-from hipgw.wire.packet import HipPacket, emit_packet, parse_packet
+from hipgw.wire.packet import HipPacket, emit_packet, emit_parts, parse_packet
 from hipgw.wire.parameter import Parameter, UnknownParameter
 from hipgw.wire.parameter_types import ParameterType, is_critical
 from hipgw.wire.parameters.certificates import Cert
@@ -195,6 +195,7 @@ __all__ = [
     "covered_octets",
     "emit_packet",
     "emit_parameter",
+    "emit_parts",
     "find_tlv",
     "is_critical",
     "mac2_octets",

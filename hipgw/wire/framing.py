@@ -198,9 +198,8 @@ def find_tlv(octets: bytes, type_: int, *, start: int = HEADER_OCTETS) -> tuple[
     return None
 
 
-def last_type(octets: bytes) -> int:
-    """Type of the last TLV of a packet, or -1 when there is none; raises as `find_tlv` does."""
-    end = header_end(octets)
+def last_type(octets: bytes, end: int) -> int:
+    """Type of the last TLV before `end`, or -1 when there is none; raises as `find_tlv` does."""
     offset, number = HEADER_OCTETS, -1
     while offset < end:
         number, length = _TLV_HEAD.unpack_from(octets, offset)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hipgw.errors import LocalProtocolError, WireError
 from hipgw.values import NO_QUIRKS, Hit, Quirk, Quirks
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire.foreign_layouts import parameters_with
 from hipgw.wire.framing import emit_tlvs, read_tlvs
 from hipgw.wire.header import (
@@ -27,6 +28,7 @@ from hipgw.wire.registry import parameters_of, require_layout_of
 P = TypeVar("P", bound=Parameter)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipPacket:
     """A HIP packet without its checksum.
@@ -135,21 +137,32 @@ def emit_packet(packet: HipPacket) -> bytes:
         LocalProtocolError: parameters out of order, repeated, unfit, of another HIP version, or
             above 2008 octets.
     """
-    for parameter in packet.parameters:
-        require_layout_of(packet.version, parameter)
-    tlvs = emit_tlvs(packet.parameters)
+    return emit_parts(
+        packet.packet_type,
+        (packet.sender, packet.receiver),
+        packet.parameters,
+        controls=packet.controls,
+        version=packet.version,
+        next_header=packet.next_header,
+    )
+
+
+def emit_parts(
+    packet_type: PacketType,
+    hits: tuple[Hit, Hit],
+    parameters: Sequence[Parameter],
+    *,
+    controls: int = 0,
+    version: int = HIP_VERSION,
+    next_header: int = NO_NEXT_HEADER,
+) -> bytes:
+    """As `emit_packet`, from the parts of a packet; `hits` are of sender and receiver."""
+    for parameter in parameters:
+        require_layout_of(version, parameter)
+    tlvs = emit_tlvs(parameters)
     if len(tlvs) > PARAMETER_OCTETS_MAX:
         raise LocalProtocolError(
-            f"{packet.packet_type.name}: {len(tlvs)} octets of parameters, at most"
-            f" {PARAMETER_OCTETS_MAX}"
+            f"{packet_type.name}: {len(tlvs)} octets of parameters, at most {PARAMETER_OCTETS_MAX}"
         )
-    header = Header(
-        packet.packet_type,
-        packet.version,
-        packet.next_header,
-        packet.controls,
-        packet.sender,
-        packet.receiver,
-        HEADER_OCTETS + len(tlvs),
-    )
-    return emit_header(header) + tlvs
+    end = HEADER_OCTETS + len(tlvs)
+    return emit_header(Header(packet_type, version, next_header, controls, *hits, end)) + tlvs

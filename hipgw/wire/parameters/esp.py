@@ -7,6 +7,7 @@ from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire.number_lists import emit_u16_list, parse_u16_list
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
@@ -15,6 +16,7 @@ from hipgw.wire.parameters.exchange import SUITES_MAX
 _ESP_INFO: Final = Struct("!HHII")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspInfo(Parameter):
     """SPIs that the sender wants to receive on, and where in KEYMAT the keys start (5.1.1).
@@ -42,6 +44,7 @@ class EspInfo(Parameter):
         return _ESP_INFO.pack(0, self.keymat_index, self.old_spi, self.new_spi)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspTransform(Parameter):
     """ESP suites in order of preference; exactly one in an I2 (5.1.2)."""

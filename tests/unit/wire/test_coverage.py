@@ -32,6 +32,7 @@ from hipgw.wire import (
     mac2_octets,
     parse_packet,
     patch_r1,
+    proven_octets,
     r1_signed_octets,
     with_checksum,
 )
@@ -60,6 +61,22 @@ def test_mac_and_signature() -> None:
     )
     assert covered_octets(whole, HipMac.TYPE) == packet(PacketType.UPDATE, seq)
     assert covered_octets(whole, HipSignature.TYPE) == packet(PacketType.UPDATE, seq, mac)
+
+
+def test_both_proofs_at_once() -> None:
+    seq, mac, signature = Seq(1), HipMac(b"m" * 32), HipSignature(5, b"s" * 30)
+    whole = on_the_wire(
+        packet(PacketType.UPDATE, seq, mac, signature, EchoRequestUnsigned(b"behind"))
+    )
+    apart = tuple(covered_octets(whole, kind.TYPE) for kind in (HipMac, HipSignature))
+    assert proven_octets(whole) == apart
+    for parts in ((seq,), (seq, mac), (seq, signature)):
+        with pytest.raises(WireError) as caught:
+            proven_octets(packet(PacketType.UPDATE, *parts))
+        assert caught.value.reason == "hip_missing"
+    with pytest.raises(WireError) as caught:
+        proven_octets(whole[:-8])
+    assert caught.value.reason == "hip_short"
 
 
 def test_padding_is_covered_as_it_came() -> None:
