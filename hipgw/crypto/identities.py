@@ -27,6 +27,7 @@ from hipgw.crypto.signatures import (
 )
 from hipgw.errors import CryptoError, LocalProtocolError
 from hipgw.values import SUITE_OF_ALGORITHM, HiAlgorithm, Hit, HitSuite
+from hipgw.values.quick_making import quickly_made
 
 _ALGORITHMS: Final = {int(algorithm): algorithm for algorithm in HiAlgorithm}
 _RSA_EXPONENT: Final = 65537
@@ -63,6 +64,7 @@ def _parsed(algorithm: HiAlgorithm, hi: bytes) -> PublicKey:
     return parse_hi(algorithm, hi, allow_weak=True)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
     """A public Host Identity; two are equal when algorithm and HI octets are.

@@ -24,6 +24,7 @@ from hipgw.values import (
     Hit,
     HitSuite,
 )
+from hipgw.values.quick_making import quickly_made
 
 KEYMAT_BLOCKS_MOST: Final = 255
 """HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
@@ -147,6 +148,7 @@ def _sha1(data: bytes) -> bytes:
     return hashlib.sha1(data, usedforsecurity=False).digest()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipKeys:
     """Keys that protect HIP packets, as one host sees them."""
@@ -166,6 +168,7 @@ class HipKeys:
         return replace(self, mac_out=self.mac_in, mac_in=self.mac_out)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspKeys:
     """Keys of a pair of security associations; the salt of an AEAD is the tail of its key."""
