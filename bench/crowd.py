@@ -132,5 +132,5 @@ class Crowd:
             solution=replace(self._open.solution, i=i, j=j),
             spi_in=core.sas.reserve_spi(),
         )
-        self._responder._accept(local, dialect, half_open, verdict, now)
+        self._responder._accept(half_open, None, verdict, now)
         self._settle(now)

@@ -6,20 +6,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.effects import JobId
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.r1_pool import Generation
 from hipgw.values import Hit, Path, Spi
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire import LocatorRecord, Solution
 
 SlotKey = tuple[Hit, Hit, bytes]
 """Our HIT, the peer's HIT, and the I of the solved puzzle."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, eq=False)
 class HalfOpen:
     """An I2 whose job is running: all that is held for a stranger, and only meanwhile."""
 
+    local: LocalIdentity
+    """Who accepts it."""
     peer: Hit
+    dialect: Dialect
     path: Path
     solution: Solution
     generation: Generation

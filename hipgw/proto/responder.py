@@ -153,7 +153,7 @@ class Responder:
             self._check_state(association, generation, solution)
         half_open, job = self._open(dialect, packet, generation, path, now)
         key = identity.hit, packet.sender, solution.i
-        job_id = core.compute(job, partial(self._on_accepted, key, identity, dialect))
+        job_id = core.compute(job, partial(self._on_accepted, key))
         self._slots.take(key, half_open, job_id)
 
     def _open(
@@ -189,7 +189,9 @@ class Responder:
         source = source_of(path.peer)
         self._make_room((identity.hit, packet.sender, solution.i), source, now)
         half_open = HalfOpen(
+            identity,
             packet.sender,
+            dialect,
             path,
             solution,
             generation,
@@ -327,37 +329,28 @@ class Responder:
         core.end(association, Trigger.GIVE_WAY, now)
         return True
 
-    def _on_accepted(
-        self,
-        key: tuple[Hit, Hit, bytes],
-        identity: LocalIdentity,
-        dialect: Dialect,
-        result: object,
-        now: float,
-    ) -> None:
+    def _on_accepted(self, key: SlotKey, result: object, now: float) -> None:
         """Take the verdict of the job; states may have moved since it began."""
         half_open, _ = self._slots.free(key)
-        refused = self._late_refusal(identity, half_open, result, now)
+        association = self._core.find(key[0], key[1])
+        refused = self._late_refusal(half_open, association, result, now)
         if isinstance(result, AcceptedI2) and refused is None:
-            self._accept(identity, dialect, half_open, result, now)
+            self._accept(half_open, association, result, now)
             return
         self._core.sas.release_spi(half_open.spi_in)
-        self._notifier.refuse(
-            refused or Refused("busy"), identity.hit, half_open.peer, half_open.path, now
-        )
+        self._notifier.refuse(refused or Refused("busy"), *key[:2], half_open.path, now)
 
     def _late_refusal(
-        self, identity: LocalIdentity, half_open: HalfOpen, result: object, now: float
+        self, half_open: HalfOpen, association: Association | None, result: object, now: float
     ) -> Refused | None:
         if isinstance(result, Refused):
             return result
-        if identity.hit not in self._core.identities:
+        if half_open.local.hit not in self._core.identities:
             return Refused("hit_not_ours")
         if half_open.generation.is_used(half_open.solution):
             return Refused("replayed")
         if self._pool.is_spent(half_open.generation):
             return Refused("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
-        association = self._core.find(identity.hit, half_open.peer)
         if association is None:
             has_room = self._core.has_room() or self._one_gives_way(now)
             return None if has_room else Refused("busy")
@@ -369,29 +362,33 @@ class Responder:
 
     def _accept(
         self,
-        identity: LocalIdentity,
-        dialect: Dialect,
         half_open: HalfOpen,
+        association: Association | None,
         accepted: AcceptedI2,
         now: float,
     ) -> None:
         """Install both SAs, send the R2, and only then remove what it replaces (6.9, 4.4.4)."""
         core = self._core
         self._pool.use(half_open.generation, half_open.solution, now)
-        association = core.find(identity.hit, half_open.peer)
         if association is not None and association.state is State.E_FAILED:
             core.end(association, Trigger.HOLD_OVER, now)  # the peer is alive: no need to wait
             association = None
         replaced: list[tuple[Direction, Spi]] = []
         if association is None:
             association = Association(
-                identity, half_open.peer, dialect, half_open.path, Role.RESPONDER, now, now
+                half_open.local,
+                half_open.peer,
+                half_open.dialect,
+                half_open.path,
+                Role.RESPONDER,
+                now,
+                now,
             )
             core.add(association)
         else:
             replaced = core.sas.detach(association)
             core.cancel_timers(association)
-            association.dialect = dialect
+            association.dialect = half_open.dialect
             association.restart(half_open.path, Role.RESPONDER, now)
         association.keying = accepted.keying
         association.peer_identity = accepted.identity

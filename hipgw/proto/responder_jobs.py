@@ -25,6 +25,7 @@ from hipgw.values import (
     NotifyType,
     Spi,
 )
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire import (
     Encrypted,
     EspInfo,
@@ -81,9 +82,13 @@ class MadeR1:
 
     def key_of(self, group: DhGroup) -> DhPrivateKey | None:
         """Ours of a group; None when the R1 does not offer it."""
-        return next((key for key in self.keys if key.group == group), None)
+        for key in self.keys:
+            if key.group == group:
+                return key
+        return None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AcceptI2:
     """Everything costly in an I2 whose puzzle is solved (section 6.9), cheapest check first."""
@@ -166,6 +171,7 @@ class AcceptI2:
         return None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AcceptedI2:
     """A proven Initiator, and the R2 for it."""
