@@ -7,6 +7,8 @@ from typing import Final
 
 from hipgw.wire.parameter import ParameterError
 
+LISTS_KEPT: Final = 32
+"""Lists of proposals, and counters, that are kept parsed: hosts in a row send the same."""
 _U16_LISTS: Final = tuple(struct.Struct(f"!{count}H") for count in range(8))
 """By length: nearly all lists are that short."""
 

@@ -71,6 +71,8 @@ class HipPacket:
 
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """All parameters of a class, in order."""
+        if self._index is not None and kind not in self._index and not kind.__subclasses__():
+            return ()
         return tuple([parameter for parameter in self.parameters if isinstance(parameter, kind)])
 
     def require(self, kind: type[P]) -> P:

@@ -6,12 +6,13 @@ RFC 7401 sections 5.2.3 to 5.2.8, 5.2.11 and 5.2.18.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
 from hipgw.values.quick_making import quickly_made
-from hipgw.wire.number_lists import emit_u16_list, parse_u16_list
+from hipgw.wire.number_lists import LISTS_KEPT, emit_u16_list, parse_u16_list
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 
@@ -35,6 +36,7 @@ class R1Counter(Parameter):
     reserved: int = 0
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """Reserved u32, counter u64."""
         if len(contents) != _COUNTER.size:
@@ -169,6 +171,7 @@ class HipCipherList(Parameter):
     ciphers: tuple[int, ...]
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """16-bit ids; the first six count, the rest is dropped."""
         return cls(parse_u16_list(cls.TYPE, contents)[:SUITES_MAX])
@@ -217,6 +220,7 @@ class TransportFormatList(Parameter):
     formats: tuple[int, ...]
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """16-bit parameter types."""
         return cls(parse_u16_list(cls.TYPE, contents))
