@@ -91,6 +91,11 @@ class ProtectionV2(Protection):
         return self.hip_cipher.key_octets
 
     @property
+    def keymat_octets(self) -> int:
+        """Of the four HIP keys."""
+        return 2 * (self.hip_cipher.key_octets + RHASH_OCTETS[self.rhash_suite])
+
+    @property
     def mac_octets(self) -> int:
         """The RHASH length."""
         return RHASH_OCTETS[self.rhash_suite]
