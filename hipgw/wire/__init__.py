@@ -6,7 +6,13 @@ octets; an emitter raises `LocalProtocolError` for what our own side must not se
 
 from hipgw.wire.assembly import append_parameter, patch_r1, puzzle_opaque_at
 from hipgw.wire.checksum import checksum_is_right, with_checksum
-from hipgw.wire.coverage import covered_octets, mac2_octets, proven_octets, r1_signed_octets
+from hipgw.wire.coverage import (
+    covered_octets,
+    mac2_octets,
+    mac2_octets_to_make,
+    proven_octets,
+    r1_signed_octets,
+)
 from hipgw.wire.foreign_layouts import ShortHipSignature, ShortHipSignature2
 from hipgw.wire.framing import emit_parameter, find_tlv, parse_parameters, total_octets
 from hipgw.wire.header import (
@@ -199,6 +205,7 @@ __all__ = [
     "find_tlv",
     "is_critical",
     "mac2_octets",
+    "mac2_octets_to_make",
     "pad_plaintext",
     "parse_packet",
     "parse_parameters",

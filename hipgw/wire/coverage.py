@@ -20,6 +20,7 @@ from hipgw.wire.header import (
 from hipgw.wire.parameter_types import ParameterType
 
 _HIP_MAC: Final = int(ParameterType.HIP_MAC)
+_HIP_MAC_2: Final = int(ParameterType.HIP_MAC_2)
 _HIP_SIGNATURE: Final = int(ParameterType.HIP_SIGNATURE)
 PUZZLE_OPAQUE_OFFSET: Final = TLV_HEAD_OCTETS + 2
 """From the start of the PUZZLE TLV to its opaque field; random I follows 2 octets later."""
@@ -82,7 +83,12 @@ def mac2_octets(octets: bytes, host_id_tlv: bytes) -> bytes:
     Raises:
         WireError: hip_short, hip_malformed; the latter also when both exceed 2048 octets.
     """
-    return _with_length(_up_to(octets, ParameterType.HIP_MAC_2) + host_id_tlv)
+    return _with_length(_up_to(octets, _HIP_MAC_2) + host_id_tlv)
+
+
+def mac2_octets_to_make(octets: bytes, host_id_tlv: bytes) -> bytes:
+    """`mac2_octets` for the sender, whose R2 ends where HIP_MAC_2 will be; WireError likewise."""
+    return _with_length(octets + host_id_tlv)
 
 
 def r1_signed_octets(octets: bytes) -> bytes:

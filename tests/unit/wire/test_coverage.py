@@ -30,6 +30,7 @@ from hipgw.wire import (
     emit_packet,
     emit_parameter,
     mac2_octets,
+    mac2_octets_to_make,
     parse_packet,
     patch_r1,
     proven_octets,
@@ -102,6 +103,7 @@ def test_mac_2() -> None:
     expected[1] = len(expected) // 8 - 1
     assert mac2_octets(whole, HOST_ID) == bytes(expected)
     assert mac2_octets(before, HOST_ID) == bytes(expected)
+    assert mac2_octets_to_make(before, HOST_ID) == bytes(expected)
 
 
 def test_mac_2_that_fits_no_packet() -> None:
