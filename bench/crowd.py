@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from hipgw.crypto import HostIdentity, PrivateHostIdentity, draw_esp_keys
 from hipgw.proto import Compute, Endpoint, EndpointConfig, SendDatagram
 from hipgw.proto.effects import Effect, JobId
+from hipgw.proto.limits import source_of
 from hipgw.proto.responder import Responder
 from hipgw.proto.responder_jobs import AcceptedI2, AcceptI2
 from hipgw.values import DhGroup, Path
@@ -125,12 +126,14 @@ class Crowd:
         if not isinstance(identity, HostIdentity):
             raise TypeError(f"the identity was refused: {identity}")
         verdict = AcceptedI2(bytes(bytearray(result.r2)), keying, identity, host_id)
+        address = IPv4Address(FIRST_PEER + self._count)
         half_open = replace(
             self._open,
             peer=peer,
-            path=Path(LOCAL, IPv4Address(FIRST_PEER + self._count)),
+            path=Path(LOCAL, address),
+            source=source_of(address),
             solution=replace(self._open.solution, i=i, j=j),
             spi_in=core.sas.reserve_spi(),
         )
-        self._responder._accept(local, dialect, half_open, verdict, now)
+        self._responder._accept(half_open, None, verdict, now)
         self._settle(now)

@@ -50,3 +50,6 @@ cdef struct Libcrypto:
     void *des_ede3_cbc      # NULL where the default provider lacks it
 
 cdef Libcrypto crypto       # filled before the import returns, constant afterwards
+
+# A function of the library by its name; ImportError, with what to install, where it is missing.
+cdef void *find_function(bytes name) except NULL

@@ -12,6 +12,8 @@ from hipgw._fastpath.c.libcrypto cimport OPENSSL_VERSION_TEXT
 LIBRARY = "libcrypto.so.3"
 _REMEDY = "install OpenSSL 3 (Debian: apt install libssl3)"
 
+cdef void *_library = NULL          # open for the life of the process
+
 
 cdef void *_symbol(void *library, bytes name) except NULL:
     cdef void *address = dlsym(library, name)
@@ -36,10 +38,16 @@ cdef int _hash(Hash *found, void *library, bytes name, Py_ssize_t digest_octets)
     return 0
 
 
+cdef void *find_function(bytes name) except NULL:
+    return _symbol(_library, name)
+
+
 cdef int _open() except -1:
+    global _library
     cdef void *library = dlopen(LIBRARY.encode(), RTLD_NOW | RTLD_LOCAL)
     if library == NULL:
         raise ImportError(f"cannot open {LIBRARY} ({dlerror().decode()}): {_REMEDY}")
+    _library = library
     crypto.cipher_fetch = <EvpCipherFetch>_symbol(library, b"EVP_CIPHER_fetch")
     crypto.cipher_new = <EvpCipherCtxNew>_symbol(library, b"EVP_CIPHER_CTX_new")
     crypto.cipher_free = <EvpCipherCtxFree>_symbol(library, b"EVP_CIPHER_CTX_free")

@@ -7,19 +7,11 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from hipgw.crypto.dh_groups import MODP_GROUPS, PUBLIC_OCTETS
+from hipgw._fastpath.elliptic import EcKey
+from hipgw.crypto.dh_groups import MODP_GROUPS, PUBLIC_OCTETS, SHARED_OCTETS
 from hipgw.crypto.libcrypto import ModpSecret, Secp160r1Secret
 from hipgw.errors import CryptoError, HostError
 from hipgw.values import DH_GROUPS_V1_ONLY, DhGroup
-
-_NIST_CURVES: Final[dict[DhGroup, type[ec.EllipticCurve]]] = {
-    DhGroup.NIST_P256: ec.SECP256R1,
-    DhGroup.NIST_P384: ec.SECP384R1,
-    DhGroup.NIST_P521: ec.SECP521R1,
-}
-_UNCOMPRESSED: Final = b"\x04"
 
 
 class _Secret(Protocol):
@@ -35,22 +27,18 @@ class _NistSecret:
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self._key: Final = key
+    def __init__(self, group: DhGroup, scalar: bytes | None = None) -> None:
+        """Take a scalar, or draw one that never enters Python; ValueError outside 1..n-1."""
+        self._key: Final = EcKey(SHARED_OCTETS[group], scalar)
 
     def public(self) -> bytes:
-        size = (self._key.key_size + 7) // 8
-        point = self._key.public_key().public_numbers()
-        return point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
+        return self._key.public()
 
     def exchange(self, peer_public: bytes) -> bytes:
         try:
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(
-                self._key.curve, _UNCOMPRESSED + peer_public
-            )
-            return self._key.exchange(ec.ECDH(), peer)
+            return self._key.exchange(peer_public)
         except ValueError:
-            raise CryptoError(f"public value is not a point of {self._key.curve.name}") from None
+            raise CryptoError("public value is not a point of the curve") from None
 
 
 class DhPrivateKey:
@@ -81,10 +69,9 @@ class DhPrivateKey:
         if group is DhGroup.SECP160R1:
             return cls(group, Secp160r1Secret.from_scalar(scalar))
         try:
-            key = ec.derive_private_key(int.from_bytes(scalar, "big"), _NIST_CURVES[group]())
+            return cls(group, _NistSecret(group, scalar))
         except ValueError:
             raise CryptoError(f"not a private value of {group.name}") from None
-        return cls(group, _NistSecret(key))
 
     def exchange(self, peer_public: bytes) -> bytes:
         """Compute Kij.
@@ -122,7 +109,7 @@ def generate_dh(group: DhGroup) -> DhPrivateKey:
         )
     if group is DhGroup.SECP160R1:
         return DhPrivateKey(group, Secp160r1Secret.generate())
-    return DhPrivateKey(group, _NistSecret(ec.generate_private_key(_NIST_CURVES[group]())))
+    return DhPrivateKey(group, _NistSecret(group))
 
 
 def unpadded_secret(kij: bytes) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
+from hipgw._fastpath.keyed import aes_cbc
 from hipgw.errors import CryptoError
 from hipgw.values import HipCipher
 
@@ -32,8 +31,7 @@ def encrypt_parameter(cipher: HipCipher, key: bytes, iv: bytes, padded_plaintext
             raise CryptoError("NULL-ENCRYPT takes neither key nor IV")
         return padded_plaintext
     _check(cipher, key, iv, padded_plaintext)
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
-    return iv + encryptor.update(padded_plaintext) + encryptor.finalize()
+    return iv + aes_cbc(key, iv, padded_plaintext, encrypts=True)
 
 
 def decrypt_parameter(cipher: HipCipher, key: bytes, iv_and_ciphertext: bytes) -> bytes:
@@ -49,8 +47,7 @@ def decrypt_parameter(cipher: HipCipher, key: bytes, iv_and_ciphertext: bytes) -
     iv = iv_and_ciphertext[:AES_BLOCK_OCTETS]
     ciphertext = iv_and_ciphertext[AES_BLOCK_OCTETS:]
     _check(cipher, key, iv, ciphertext)
-    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-    return decryptor.update(ciphertext) + decryptor.finalize()
+    return aes_cbc(key, iv, ciphertext, encrypts=False)
 
 
 def _check(cipher: HipCipher, key: bytes, iv: bytes, text: bytes) -> None:

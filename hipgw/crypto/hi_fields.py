@@ -9,6 +9,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from hipgw._fastpath.elliptic import is_point
 from hipgw.crypto.ecdsa_low import EcdsaLowPublicKey
 from hipgw.crypto.edwards import ED448, ED25519, is_usable_point
 from hipgw.errors import CryptoError, HostError
@@ -37,6 +38,8 @@ DSA_Q_OCTETS: Final = 20
 
 _DSA_T: Final = (DSA_BITS - 512) // 64
 _CURVES: Final[dict[int, ec.EllipticCurve]] = {1: ec.SECP256R1(), 2: ec.SECP384R1()}
+_COORDINATE_OCTETS: Final = {b"\0\x01": 32, b"\0\x02": 48}
+"""By the curve field."""
 _CURVE_NUMBER: Final = {curve.name: number for number, curve in _CURVES.items()}
 _UNCOMPRESSED: Final = b"\x04"
 _SECP160R1_HEAD: Final = b"\0\x01" + _UNCOMPRESSED
@@ -178,19 +181,38 @@ def _parse_ecdsa_low(hi: bytes) -> EcdsaLowPublicKey:
         raise CryptoError(f"ECDSA_LOW Host Identity: {error}") from error
 
 
-def _parse_ecdsa(hi: bytes) -> ec.EllipticCurvePublicKey:
-    """Curve u16 | 04 | X | Y; the 04 may be missing, since RFC 7401 does not settle the form."""
-    curve = _CURVES.get(int.from_bytes(hi[:2], "big"))
-    if curve is None:
+def ecdsa_point(hi: bytes) -> tuple[int, bytes]:
+    """Curve u16 | 04 | X | Y; the 04 may be missing, since RFC 7401 does not settle the form.
+
+    Returns:
+        Octets of a coordinate, which name the curve, and X | Y: not checked to be on it.
+
+    Raises:
+        CryptoError: no known curve, or another form.
+    """
+    octets = _COORDINATE_OCTETS.get(hi[:2])
+    if octets is None:
         raise CryptoError(f"ECDSA Host Identity of {len(hi)} octets names no known curve")
-    point = hi[2:]
-    size = 2 * ((curve.key_size + 7) // 8)
-    if len(point) == size:
-        point = _UNCOMPRESSED + point
-    if len(point) != size + 1 or point[:1] != _UNCOMPRESSED:
-        raise CryptoError(f"ECDSA point of {len(point)} octets on {curve.name}: need 04 | X | Y")
+    size = 2 * octets
+    if len(hi) == 3 + size and hi[2:3] == _UNCOMPRESSED:
+        return octets, hi[3:]
+    if len(hi) != 2 + size:
+        raise CryptoError(f"ECDSA Host Identity of {len(hi)} octets: need 04 | X | Y of {size}")
+    return octets, hi[2:]
+
+
+def check_ecdsa(hi: bytes) -> None:
+    """Make sure that an ECDSA Host Identity holds a point of its curve; CryptoError if not."""
+    if not is_point(*ecdsa_point(hi)):
+        raise CryptoError("ECDSA point is not on its curve")
+
+
+def _parse_ecdsa(hi: bytes) -> ec.EllipticCurvePublicKey:
+    """The key as `cryptography` has it, for what only that can do with it."""
+    _, point = ecdsa_point(hi)
+    curve = _CURVES[int.from_bytes(hi[:2], "big")]
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, _UNCOMPRESSED + point)
     except ValueError:
         raise CryptoError(f"ECDSA point is not on {curve.name}") from None
 

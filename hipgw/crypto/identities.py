@@ -15,12 +15,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from hipgw.crypto.ecdsa_low import EcdsaLowPrivateKey, EcdsaLowPublicKey
-from hipgw.crypto.hi_fields import RSA_BITS_LEAST, PublicKey, emit_hi, parse_hi
+from hipgw.crypto.hi_fields import RSA_BITS_LEAST, PublicKey, check_ecdsa, emit_hi, parse_hi
 from hipgw.crypto.hits import EddsaHitReading, hit_from_hi, hit_v1_from_hi
-from hipgw.crypto.signatures import PrivateKey, sign_message, signature_is_right
+from hipgw.crypto.signatures import (
+    PrivateKey,
+    Signer,
+    ecdsa_is_right,
+    sign_message,
+    signature_is_right,
+    signer_of,
+)
 from hipgw.errors import CryptoError, LocalProtocolError
 from hipgw.values import SUITE_OF_ALGORITHM, HiAlgorithm, Hit, HitSuite
+from hipgw.values.quick_making import quickly_made
 
+_ALGORITHMS: Final = {int(algorithm): algorithm for algorithm in HiAlgorithm}
 _RSA_EXPONENT: Final = 65537
 KEYS_PARSED: Final = 1024
 """Public keys that are kept parsed; parsing takes about as long as half a verification."""
@@ -55,12 +64,13 @@ def _parsed(algorithm: HiAlgorithm, hi: bytes) -> PublicKey:
     return parse_hi(algorithm, hi, allow_weak=True)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
     """A public Host Identity; two are equal when algorithm and HI octets are.
 
     Make it with `from_wire`, which checks the key.  A parsed key takes some 2 KiB of libcrypto's
-    memory, so only those in use are kept parsed.
+    memory, so only those in use are kept parsed; ECDSA verifies with the octets alone.
     """
 
     algorithm: HiAlgorithm
@@ -91,12 +101,11 @@ class HostIdentity:
         Raises:
             CryptoError: unknown or unsupported algorithm, malformed or unusable key.
         """
-        try:
-            known = HiAlgorithm(algorithm)
-        except ValueError:
-            raise CryptoError(f"Host Identity algorithm {algorithm} is unknown") from None
+        known = _ALGORITHMS.get(algorithm)
+        if known is None:
+            raise CryptoError(f"Host Identity algorithm {algorithm} is unknown")
         if known is HiAlgorithm.ECDSA:  # none of them is weak
-            _parsed(known, hi)
+            check_ecdsa(hi)
         else:
             parse_hi(known, hi, allow_weak=allow_weak)
         if hit is None:
@@ -139,6 +148,8 @@ class HostIdentity:
     @property
     def is_weak(self) -> bool:
         """Whether the key has less than 112 bits of security, so that it takes `allow_weak`."""
+        if self.algorithm is HiAlgorithm.ECDSA:
+            return False
         key = self.public_key
         if isinstance(key, rsa.RSAPublicKey):
             return key.key_size < RSA_BITS_LEAST
@@ -152,6 +163,8 @@ class HostIdentity:
             message: the octets that it covers.
             version: HIP version of the packet; in version 1 only RSA and DSA can be right.
         """
+        if self.algorithm is HiAlgorithm.ECDSA:
+            return version != 1 and ecdsa_is_right(self.hi, signature, message)
         return signature_is_right(self.public_key, signature, message, version=version)
 
 
@@ -161,6 +174,7 @@ class PrivateHostIdentity:
 
     public: HostIdentity
     _key: PrivateKey = field(compare=False, repr=False)
+    _signer: Signer = field(compare=False, repr=False)
 
     @classmethod
     def generate(
@@ -214,7 +228,7 @@ class PrivateHostIdentity:
         """Wrap a key; the public half goes through the same checks as a peer's."""
         algorithm, hi = emit_hi(key.public_key())
         public = HostIdentity.from_wire(algorithm, hi, reading=reading, allow_weak=allow_weak)
-        return cls(public, key)
+        return cls(public, key, signer_of(key))
 
     @property
     def hit(self) -> Hit:
@@ -236,7 +250,7 @@ class PrivateHostIdentity:
         Raises:
             LocalProtocolError: version 1 with a key that is neither RSA nor DSA.
         """
-        return sign_message(self._key, message, version=version)
+        return sign_message(self._signer, message, version=version)
 
     def to_pem(self) -> bytes:
         """The private key as unencrypted PKCS#8."""

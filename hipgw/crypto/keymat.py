@@ -10,9 +10,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
+from hipgw._fastpath.keyed import hkdf_expand
 from hipgw.crypto.rhash import compute_mac
 from hipgw.errors import CryptoError
 from hipgw.values import (
@@ -26,13 +24,8 @@ from hipgw.values import (
     Hit,
     HitSuite,
 )
+from hipgw.values.quick_making import quickly_made
 
-_ALGORITHMS: Final[dict[HitSuite, hashes.HashAlgorithm]] = {
-    HitSuite.RSA_DSA_SHA256: hashes.SHA256(),
-    HitSuite.ECDSA_SHA384: hashes.SHA384(),
-    HitSuite.ECDSA_LOW_SHA1: hashes.SHA1(),  # noqa: S303 - the one of HIT suite 3
-}
-"""Suites whose stream is HKDF with HMAC, which libcrypto makes in one call."""
 KEYMAT_BLOCKS_MOST: Final = 255
 """HKDF numbers its blocks with one octet (RFC 5869 section 2.3)."""
 KEYMAT_V1_OCTETS_MOST: Final = 0x10000
@@ -63,7 +56,8 @@ class Keymat:
     ) -> None:
         self._suite: Final = suite
         self._key: Final = compute_mac(suite, i + j, kij)
-        self._info: Final = min(hit_a, hit_b).packed + max(hit_a, hit_b).packed
+        a, b = hit_a.packed, hit_b.packed
+        self._info: Final = a + b if a < b else b + a
 
     def octets(self, offset: int, length: int) -> bytes:
         """Read `length` octets from `offset`.
@@ -77,10 +71,9 @@ class Keymat:
             raise CryptoError(f"KEYMAT octets {offset}+{length} asked, of {limit} that exist")
         if not length:
             return b""
-        algorithm = _ALGORITHMS.get(self._suite)
-        if algorithm is not None:
-            expand = HKDFExpand(algorithm, offset + length, self._info)
-            return expand.derive(self._key)[offset:]
+        if self._suite is not HitSuite.EDDSA_CSHAKE128:
+            end = offset + length
+            return hkdf_expand(RHASH_OCTETS[self._suite], self._key, self._info, end)[offset:]
         stream = bytearray()
         block = b""
         number = 0
@@ -155,6 +148,7 @@ def _sha1(data: bytes) -> bytes:
     return hashlib.sha1(data, usedforsecurity=False).digest()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipKeys:
     """Keys that protect HIP packets, as one host sees them."""
@@ -174,6 +168,7 @@ class HipKeys:
         return replace(self, mac_out=self.mac_in, mac_in=self.mac_out)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspKeys:
     """Keys of a pair of security associations; the salt of an AEAD is the tail of its key."""
@@ -198,7 +193,7 @@ def draw_hip_keys(
         peer: the other HIT.
     """
     out, into, end = _draw(keymat, 0, (cipher.key_octets, RHASH_OCTETS[suite]), local, peer)
-    return HipKeys(*out, *into, keymat_index=end)
+    return HipKeys(*out, *into, end)
 
 
 def draw_hip_keys_v1(
@@ -228,7 +223,7 @@ def draw_esp_keys(
         CryptoError: the keys would lie beyond the end of KEYMAT.
     """
     out, into, end = _draw(keymat, index, _esp_key_sizes(suite), local, peer)
-    return EspKeys(*out, *into, keymat_index_after=end)
+    return EspKeys(*out, *into, end)
 
 
 def esp_keys_octets(suite: EspSuite | EspSuiteV1) -> int:
@@ -251,5 +246,5 @@ def _draw(
     half = len(octets) // 2
     greater = octets[:first], octets[first:half]
     lower = octets[half : half + first], octets[half + first :]
-    out, into = (greater, lower) if local > peer else (lower, greater)
+    out, into = (greater, lower) if local.packed > peer.packed else (lower, greater)
     return out, into, index + len(octets)

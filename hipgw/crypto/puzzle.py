@@ -38,6 +38,8 @@ def puzzle_is_solved(  # noqa: PLR0917 - one for each input of RFC 7401 section 
     size = RHASH_OCTETS[suite]
     if not len(i) == len(j) == size or not 0 <= k <= 8 * size:
         return False
+    if k == 0:  # the usual case in quiet times
+        return True
     if suite in _KERNEL_SUITES:
         return check(size, k, i, hit_i.packed, hit_r.packed, j)
     state = _start(suite, i, hit_i, hit_r)

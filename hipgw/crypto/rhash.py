@@ -12,14 +12,10 @@ import hashlib
 import hmac
 from typing import Final, Protocol
 
+from hipgw._fastpath import keyed
 from hipgw.crypto.keccak import kmac128
 from hipgw.values import RHASH_OCTETS, HitSuite
 
-_DIGEST_NAME: Final = {
-    HitSuite.RSA_DSA_SHA256: "sha256",
-    HitSuite.ECDSA_SHA384: "sha384",
-    HitSuite.ECDSA_LOW_SHA1: "sha1",
-}
 _HASHES: Final = {
     HitSuite.RSA_DSA_SHA256: hashlib.sha256,
     HitSuite.ECDSA_SHA384: hashlib.sha384,
@@ -82,7 +78,7 @@ def rhash(suite: HitSuite, data: bytes) -> bytes:
     """Hash `data` to `RHASH_OCTETS[suite]` octets (RFC 7401 section 5.2.10)."""
     if suite is HitSuite.EDDSA_CSHAKE128:
         return hashlib.shake_128(data).digest(RHASH_OCTETS[suite])
-    return _HASHES[suite](data).digest()
+    return keyed.digest(RHASH_OCTETS[suite], data)
 
 
 def compute_mac(suite: HitSuite, key: bytes, data: bytes) -> bytes:
@@ -98,9 +94,11 @@ def compute_mac(suite: HitSuite, key: bytes, data: bytes) -> bytes:
     """
     if suite is HitSuite.EDDSA_CSHAKE128:
         return kmac128(key, data, RHASH_OCTETS[suite])
-    return hmac.digest(key, data, _DIGEST_NAME[suite])
+    return keyed.hmac(RHASH_OCTETS[suite], key, data)
 
 
 def mac_is_right(suite: HitSuite, key: bytes, data: bytes, mac: bytes) -> bool:
     """Compare in time that does not depend on where the MACs differ; False on a wrong length."""
-    return hmac.compare_digest(compute_mac(suite, key, data), mac)
+    if suite is HitSuite.EDDSA_CSHAKE128:
+        return hmac.compare_digest(compute_mac(suite, key, data), mac)
+    return keyed.hmac_is_right(RHASH_OCTETS[suite], key, data, mac)

@@ -18,9 +18,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, utils
 
+from hipgw._fastpath.elliptic import EcKey, verify
 from hipgw.crypto.ecdsa_low import EcdsaLowPrivateKey, EcdsaLowPublicKey
-from hipgw.crypto.hi_fields import DSA_BITS, DSA_Q_OCTETS, PublicKey
-from hipgw.errors import LocalProtocolError
+from hipgw.crypto.hi_fields import DSA_BITS, DSA_Q_OCTETS, PublicKey, ecdsa_point
+from hipgw.errors import CryptoError, LocalProtocolError
 
 PrivateKey = (
     rsa.RSAPrivateKey
@@ -31,16 +32,37 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
 )
 
+Signer = (
+    rsa.RSAPrivateKey
+    | dsa.DSAPrivateKey
+    | EcdsaLowPrivateKey
+    | EcKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
+"""What signs: for ECDSA a key of the same libcrypto that verifies."""
+
 PSS_SALT_OCTETS: Final = 32
 _PSS: Final = padding.PSS(padding.MGF1(hashes.SHA256()), PSS_SALT_OCTETS)
 _PKCS1: Final = padding.PKCS1v15()
 _SHA256: Final = hashes.SHA256()
 _SHA1: Final = hashes.SHA1()  # noqa: S303 - the one that RFC 5201 has
-_ECDSA: Final = ec.ECDSA(hashes.SHA384())
+_ECDSA_DIGEST_OCTETS: Final = 48  # SHA-384 on both curves
 _DSA_T: Final = bytes([(DSA_BITS - 512) // 64])
 
 
-def sign_message(key: PrivateKey, message: bytes, *, version: int = 2) -> bytes:
+def signer_of(key: PrivateKey) -> Signer:
+    """What signs with a key.
+
+    The scalar of an ECDSA key passes through Python here, as its PEM form did on the way in.
+    """
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        return key
+    octets = (key.key_size + 7) // 8
+    return EcKey(octets, key.private_numbers().private_value.to_bytes(octets, "big"))
+
+
+def sign_message(key: Signer, message: bytes, *, version: int = 2) -> bytes:
     """Sign as a HIP version does.
 
     128 to 512 octets for RSA, 41 for DSA, 64 or 96 for ECDSA, 42 for ECDSA_LOW, 64 or 114 for
@@ -49,8 +71,8 @@ def sign_message(key: PrivateKey, message: bytes, *, version: int = 2) -> bytes:
     Raises:
         LocalProtocolError: HIPv1 has no signatures of that algorithm.
     """
-    if version != 1 and isinstance(key, ec.EllipticCurvePrivateKey):
-        return _r_and_s(key.sign(message, _ECDSA), (key.key_size + 7) // 8)
+    if isinstance(key, EcKey) and version != 1:
+        return key.sign(_ECDSA_DIGEST_OCTETS, message)
     if isinstance(key, rsa.RSAPrivateKey):
         if version == 1:
             return key.sign(message, _PKCS1, _SHA1)
@@ -58,7 +80,7 @@ def sign_message(key: PrivateKey, message: bytes, *, version: int = 2) -> bytes:
     if isinstance(key, dsa.DSAPrivateKey):
         der = key.sign(message, _SHA1 if version == 1 else _SHA256)
         return _DSA_T + _r_and_s(der, DSA_Q_OCTETS)
-    if version == 1 or isinstance(key, ec.EllipticCurvePrivateKey):
+    if version == 1 or isinstance(key, EcKey):
         raise LocalProtocolError("HIPv1 signs with RSA and DSA only: choose such an identity")
     return key.sign(message)
 
@@ -68,11 +90,9 @@ def signature_is_right(
 ) -> bool:
     """Verify; False on anything that is not a signature of `message`, never raises.
 
-    OpenSSL refuses r and s outside 1..n-1, and an EdDSA s outside 0..L-1.
+    OpenSSL refuses an EdDSA s outside 0..L-1.  ECDSA has `ecdsa_is_right`.
     """
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey):  # most often: each question costs time
-            return version != 1 and _ecdsa_is_right(key, signature, message)
         if isinstance(key, rsa.RSAPublicKey):
             if version == 1:
                 key.verify(signature, message, _PKCS1, _SHA1)
@@ -85,20 +105,23 @@ def signature_is_right(
                 return False
             key.verify(der, message, _SHA1 if version == 1 else _SHA256)
             return True
-        if version == 1:
+        if version == 1 or isinstance(key, ec.EllipticCurvePublicKey):
             return False
         return _is_right_in_v2(key, signature, message)
     except InvalidSignature:
         return False
 
 
-def _ecdsa_is_right(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:
-    """Verify; False or InvalidSignature when wrong."""
-    der = _der_of(signature, (key.key_size + 7) // 8)
-    if der is None:
+def ecdsa_is_right(hi: bytes, signature: bytes, message: bytes) -> bool:
+    """Verify by a Host Identity field, as no version but HIPv2 does; False when wrong.
+
+    libcrypto reads the point and refuses r and s outside 1..n-1.
+    """
+    try:
+        octets, point = ecdsa_point(hi)
+    except CryptoError:
         return False
-    key.verify(der, message, _ECDSA)
-    return True
+    return verify(octets, point, _ECDSA_DIGEST_OCTETS, message, signature)
 
 
 def _is_right_in_v2(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hipgw.proto.association import Association
-from hipgw.proto.certificate_check import CertificateCheck
+from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck
 from hipgw.proto.certificate_room import NO_OFFER, Offer
 from hipgw.proto.core import Core
 from hipgw.proto.credentials import JUDGEMENTS_BURST, JUDGEMENTS_RATE, Credentials
@@ -17,8 +17,11 @@ from hipgw.wire import Cert, PacketType, Parameter
 
 def offer_for(core: Core, kind: PacketType, local: Hit) -> Offer:
     """What a packet of a type carries by configuration; chains are of keys, in both versions."""
-    policy, identity = core.certificates, core.identities.get(local)
-    if kind not in policy.send_in or identity is None:
+    policy = core.certificates
+    if not policy.chains or kind not in policy.send_in:
+        return NO_OFFER
+    identity = core.identities.get(local)
+    if identity is None:
         return NO_OFFER
     spans = kind in {PacketType.I2, PacketType.R2} and PacketType.UPDATE in policy.send_in
     return Offer(policy.group_of(identity.key.hit), may_span=spans)
@@ -42,6 +45,8 @@ def certificates_beside(
 
 def note_sent(core: Core, association: Association, octets: bytes, now: float) -> None:
     """An I2 or R2 of ours is complete: what it left of our chain goes into UPDATEs."""
+    if not core.certificates.chains:
+        return
     kind = PacketType(octets[2] & 0x7F)
     offer = offer_for(core, kind, association.local.hit)
     if not offer.certificates:
@@ -55,7 +60,10 @@ def note_sent(core: Core, association: Association, octets: bytes, now: float) -
 def check_of(core: Core, peer: Hit, packets: tuple[tuple[Cert, ...], ...]) -> CertificateCheck:
     """What a peer's packets are to be checked by, under the present policy."""
     policy = core.certificates
-    return CertificateCheck(packets, policy.trust, policy.wall_s(), policy.requires(peer))
+    is_required = policy.requires(peer)
+    if not is_required and not any(packets):
+        return NO_CHECK
+    return CertificateCheck(packets, policy.trust, policy.wall_s(), is_required)
 
 
 def credentials_of(core: Core, association: Association, now: float) -> Credentials:

@@ -36,6 +36,8 @@ JobEnd = Callable[[object, float], None]
 class TimerKind(Enum):
     """What a deadline is for."""
 
+    __hash__ = object.__hash__  # members are single; that of Enum is Python and hashes the name
+
     RETRY = "send again"
     LIFE = "end of the present state: Exchange-Complete, UAL, CLOSED, E-FAILED"
     R1 = "new R1s"

@@ -48,6 +48,7 @@ from hipgw.wire import (
     append_parameter,
     covered_octets,
     mac2_octets,
+    mac2_octets_to_make,
     parse_packet,
     parse_parameters,
 )
@@ -117,12 +118,12 @@ class Dialect(ABC):
         self, octets: bytes, protection: Protection, key: bytes, host_id_tlv: bytes
     ) -> bytes:
         """Append HIP_MAC_2 over an R2 and the HOST_ID of our R1 (section 5.2.13)."""
-        mac = protection.mac(key, mac2_octets(octets, host_id_tlv))
+        mac = protection.mac(key, mac2_octets_to_make(octets, host_id_tlv))
         return append_parameter(octets, self.MAC_2(mac))
 
     def with_signature(self, octets: bytes, local: LocalIdentity) -> bytes:
         """Append HIP_SIGNATURE (section 5.2.14)."""
-        algorithm, signature = int(local.public.algorithm), local.sign(octets)
+        algorithm, signature = local.public.algorithm, local.sign(octets)
         return append_parameter(octets, self.SIGNATURE(algorithm, signature))
 
     def with_signature_2(self, octets: bytes, local: LocalIdentity) -> bytes:

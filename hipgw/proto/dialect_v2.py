@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Final
 
 from hipgw.crypto import (
@@ -20,7 +21,6 @@ from hipgw.crypto import (
     solve_puzzle,
 )
 from hipgw.crypto.keymat import KEYMAT_BLOCKS_MOST, KeymatStream
-from hipgw.errors import CryptoError
 from hipgw.proto.config import EndpointConfig
 from hipgw.proto.dialect import Dialect
 from hipgw.proto.keying import Proposal, Protection
@@ -65,6 +65,7 @@ from hipgw.wire import (
 
 AES_BLOCK_OCTETS: Final = 16
 _SUITES: Final = {int(suite): suite for suite in HitSuite}
+_SUITE_OF_ALGORITHM: Final = {int(number): suite for number, suite in SUITE_OF_ALGORITHM.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,11 @@ class ProtectionV2(Protection):
     def key_octets(self) -> int:
         """Of an encryption key."""
         return self.hip_cipher.key_octets
+
+    @property
+    def keymat_octets(self) -> int:
+        """Of the four HIP keys."""
+        return 2 * (self.hip_cipher.key_octets + RHASH_OCTETS[self.rhash_suite])
 
     @property
     def mac_octets(self) -> int:
@@ -129,6 +135,12 @@ class ProtectionV2(Protection):
         return draw_hip_keys(keymat, self.hip_cipher, self.rhash_suite, local, peer)
 
 
+@cache
+def protection_v2(suite: HitSuite, cipher: HipCipher) -> ProtectionV2:
+    """The one of a suite and a cipher, for all associations."""
+    return ProtectionV2(suite, cipher)
+
+
 @dataclass(frozen=True, slots=True)
 class DialectV2(Dialect):
     """The present version of HIP."""
@@ -163,11 +175,8 @@ class DialectV2(Dialect):
 
     def hit_matches(self, host_id: HostId, hit: Hit) -> bool:
         """By the suite of the algorithm."""
-        try:
-            suite = SUITE_OF_ALGORITHM[HiAlgorithm(host_id.algorithm)]
-            return hit_from_hi(host_id.hi, suite) == hit
-        except (ValueError, CryptoError):
-            return False
+        suite = _SUITE_OF_ALGORITHM.get(host_id.algorithm)
+        return suite is not None and hit_from_hi(host_id.hi, suite) == hit
 
     def host_id_of(self, local: LocalIdentity, di_type: int, di: bytes) -> HostId:
         """HOST_ID with an algorithm field."""
@@ -240,13 +249,13 @@ class DialectV2(Dialect):
     def proposal_from_r1(self, packet: HipPacket, config: EndpointConfig) -> Proposal:
         """Choose, and see through a downgrade (section 4.1.7)."""
         chosen = proposal_from_r1(packet, config, self.dh_groups(config))
-        protection = ProtectionV2(_SUITES[packet.sender.suite], chosen.cipher)
+        protection = protection_v2(_SUITES[packet.sender.suite], chosen.cipher)
         return Proposal(protection, chosen.group, chosen.public, chosen.esp_suite)
 
     def proposal_from_i2(self, packet: HipPacket, config: EndpointConfig) -> Proposal:
         """What our R1 offers, and nothing else."""
         chosen = proposal_from_i2(packet, config, self.dh_groups(config))
-        protection = ProtectionV2(_SUITES[packet.receiver.suite], chosen.cipher)
+        protection = protection_v2(_SUITES[packet.receiver.suite], chosen.cipher)
         return Proposal(protection, chosen.group, chosen.public, chosen.esp_suite)
 
     def counter_is_right(self, packet: HipPacket, counter: int) -> bool:

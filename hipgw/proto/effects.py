@@ -7,11 +7,13 @@ from typing import NewType
 
 from hipgw.proto.jobs import Job
 from hipgw.values import DhGroup, Direction, Hit, Path, SecurityAssociation, Spi
+from hipgw.values.quick_making import quickly_made
 
 JobId = NewType("JobId", int)
 """Names a `Compute` until its result comes back through `Endpoint.job_done`."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
     """Send one HIP packet.
@@ -24,6 +26,7 @@ class SendDatagram:
     path: Path
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class InstallSa:
     """Install one direction of ESP; an outbound one replaces the pair's current outbound SA."""
@@ -75,6 +78,7 @@ class LimitPath:
     credit_octets: int | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Compute:
     """Run `job.run()` on any thread and hand what it returns to `Endpoint.job_done`."""
@@ -138,6 +142,7 @@ class PublishR1s:
     limits: R1Limits
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class ClaimI1s:
     """I1s from `peer` to `local` are the engine's from now on, or no longer.

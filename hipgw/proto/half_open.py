@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from hipgw.proto.certificate_check import NO_CHECK, CertificateCheck
+from hipgw.proto.dialect import Dialect
 from hipgw.proto.effects import JobId
-from hipgw.proto.limits import source_of
+from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.r1_pool import Generation
-from hipgw.values import Address, Hit, Path, Spi
+from hipgw.values import Hit, Path, Spi
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire import LocatorRecord, Solution
 
 SlotKey = tuple[Hit, Hit, bytes]
 """Our HIT, the peer's HIT, and the I of the solved puzzle."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, eq=False)
 class HalfOpen:
     """An I2 whose job is running: all that is held for a stranger, and only meanwhile."""
 
+    local: LocalIdentity
+    """Who accepts it."""
     peer: Hit
+    dialect: Dialect
     path: Path
     solution: Solution
     generation: Generation
     spi_in: Spi
     spi_out: Spi
     received_s: float
+    source: bytes
+    """What `path.peer` counts as (`limits.source_of`)."""
     locators: tuple[LocatorRecord, ...] = ()
     """LOCATOR_SET of the I2."""
     is_anonymous: bool = False
@@ -41,7 +48,7 @@ class HalfOpenSlots:
 
     def __init__(self) -> None:
         self._slots: Final[dict[SlotKey, tuple[HalfOpen, JobId]]] = {}
-        self._per_source: Final[Counter[bytes]] = Counter()
+        self._per_source: Final[dict[bytes, int]] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -49,25 +56,26 @@ class HalfOpenSlots:
     def __contains__(self, key: SlotKey) -> bool:
         return key in self._slots
 
-    def of_source(self, address: Address) -> int:
+    def of_source(self, source: bytes) -> int:
         """How many slots a source holds."""
-        return self._per_source[source_of(address)]
+        return self._per_source.get(source, 0)
 
     def take(self, key: SlotKey, half_open: HalfOpen, job: JobId) -> None:
         """Fill a slot."""
         self._slots[key] = half_open, job
-        self._per_source[source_of(half_open.path.peer)] += 1
+        self._per_source[half_open.source] = self.of_source(half_open.source) + 1
 
     def free(self, key: SlotKey) -> tuple[HalfOpen, JobId]:
         """Empty a slot."""
         half_open, job = self._slots.pop(key)
-        source = source_of(half_open.path.peer)
-        self._per_source[source] -= 1
-        if not self._per_source[source]:
-            del self._per_source[source]
+        left = self._per_source[half_open.source] - 1
+        if left:
+            self._per_source[half_open.source] = left
+        else:
+            del self._per_source[half_open.source]
         return half_open, job
 
-    def who_gives_way(self, address: Address) -> SlotKey | None:
+    def who_gives_way(self, source: bytes) -> SlotKey | None:
         """The oldest slot of the source that holds most; None when that would not be fairer.
 
         It is fairer when that source still holds no less than the newcomer's will.
@@ -75,10 +83,8 @@ class HalfOpenSlots:
         if not self._per_source:
             return None
         fullest, held = max(self._per_source.items(), key=lambda item: item[1])
-        if held <= self.of_source(address) + 1:
+        if held <= self.of_source(source) + 1:
             return None
         return next(
-            key
-            for key, (half_open, _) in self._slots.items()
-            if source_of(half_open.path.peer) == fullest
+            key for key, (half_open, _) in self._slots.items() if half_open.source == fullest
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hipgw.crypto import DhPrivateKey, EspKeys, HipKeys
 from hipgw.crypto.keymat import KeymatStream
 from hipgw.values import DhGroup, EspSuite, HipCipher, HipTransform, Hit, HitSuite
+from hipgw.values.quick_making import quickly_made
 
 
 class Protection(ABC):
@@ -91,6 +92,7 @@ class Protection(ABC):
         """The four keys of HIP packets, from the start of KEYMAT (section 6.5)."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What one R1 or I2 settles: group, ciphers, and both nonces but J."""
@@ -101,6 +103,7 @@ class Proposal:
     esp_suite: EspSuite
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Keying:
     """What two hosts share after a base exchange, and what a later rekey needs (section 6.5)."""

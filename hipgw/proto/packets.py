@@ -7,6 +7,8 @@ and a Header Length that ends before it (RFC 7401 sections 6.4.1, 6.4.2).  `dial
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
+from typing import Final
 
 from hipgw.errors import LocalProtocolError
 from hipgw.values import Hit
@@ -15,14 +17,14 @@ from hipgw.wire import (
     HIP_VERSION,
     EchoResponseUnsigned,
     EspInfo,
-    HipPacket,
     PacketType,
     Parameter,
     ParameterType,
     append_parameter,
-    emit_packet,
+    emit_parts,
 )
 
+_WIRE_TYPE: Final = attrgetter("wire_type")
 ESP_FORMAT = int(ParameterType.ESP_TRANSFORM)
 """The transport format number of ESP is its parameter type (RFC 7402 section 5.1.2)."""
 
@@ -37,10 +39,8 @@ def build_packet(
     version: int = HIP_VERSION,
 ) -> bytes:
     """Emit a packet with `parameters` sorted by type, as the wire wants them (section 5.2.1)."""
-    in_order = tuple(sorted(parameters, key=lambda parameter: parameter.wire_type))
-    return emit_packet(
-        HipPacket(packet_type, sender, receiver, in_order, controls=controls, version=version)
-    )
+    in_order = sorted(parameters, key=_WIRE_TYPE)
+    return emit_parts(packet_type, (sender, receiver), in_order, controls=controls, version=version)
 
 
 def esp_info_is_fit(esp_info: EspInfo, keymat_index: int) -> bool:

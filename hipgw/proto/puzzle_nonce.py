@@ -27,14 +27,19 @@ STAMP_OCTETS_MOST: Final = 6
 """2^48 microseconds are nine years."""
 
 
+_STAMP_MOST: Final = tuple((1 << 8 * octets) - 1 for octets in range(STAMP_OCTETS_MOST + 1))
+
+
 def stamp_octets(nonce_octets: int) -> int:
     """How many octets of an I are its stamp."""
-    return min(STAMP_OCTETS_MOST, nonce_octets // 2)
+    half = nonce_octets // 2
+    return half if half < STAMP_OCTETS_MOST else STAMP_OCTETS_MOST
 
 
 def stamp_of(i: bytes) -> int:
     """The stamp that an I claims to have: microseconds since its generation began."""
-    return int.from_bytes(i[len(i) - stamp_octets(len(i)) :], "big")
+    size = len(i)
+    return int.from_bytes(i[size - stamp_octets(size) :], "big")
 
 
 def puzzle_nonce(  # noqa: PLR0917 - one for each input of the hash
@@ -58,7 +63,8 @@ def puzzle_nonce(  # noqa: PLR0917 - one for each input of the hash
         nonce_octets: RHASH length of our HIT suite; 8 in HIPv1.
     """
     octets = stamp_octets(nonce_octets)
-    tail = min(stamp, (1 << 8 * octets) - 1).to_bytes(octets, "big")
+    most = _STAMP_MOST[octets]
+    tail = (stamp if stamp < most else most).to_bytes(octets, "big")
     message = secret + hit_i.packed + hit_r.packed + addresses + opaque + tail
     return rhash(HitSuite.ECDSA_SHA384, message)[: nonce_octets - octets] + tail
 

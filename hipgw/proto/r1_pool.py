@@ -52,16 +52,16 @@ class Generation:
     r1s: dict[tuple[Hit, DhGroup], MadeR1] = field(default_factory=dict, repr=False)
     used: set[bytes] = field(default_factory=set, repr=False)
     """Solutions of proven I2s: a replayed I2 must not bring its old keys back to life."""
+    opaque: bytes = field(init=False)
+    """What comes back with a solution and names the generation."""
+
+    def __post_init__(self) -> None:
+        self.opaque = (self.counter % OPAQUE_VALUES).to_bytes(2, "big")
 
     @property
     def is_complete(self) -> bool:
         """Whether every R1 is there, or known not to come."""
         return self.ended >= self.wanted
-
-    @property
-    def opaque(self) -> bytes:
-        """What comes back with a solution and names the generation."""
-        return (self.counter % OPAQUE_VALUES).to_bytes(2, "big")
 
     def puzzle_i(self, octets: int, hit_i: Hit, hit_r: Hit, path: Path, stamp: int) -> bytes:
         """The nonce I, of `octets` octets, for one Initiator and one R1 (`puzzle_nonce`).

@@ -20,7 +20,7 @@ from hipgw.proto.dialect import Dialect
 from hipgw.proto.events import Role
 from hipgw.proto.half_open import HalfOpen, HalfOpenSlots, SlotKey
 from hipgw.proto.keying import Proposal
-from hipgw.proto.limits import SourceLimiter
+from hipgw.proto.limits import SourceLimiter, source_of
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.packets import esp_info_is_fit
@@ -153,7 +153,7 @@ class Responder:
             self._check_state(association, generation, solution)
         half_open, job = self._open(dialect, packet, generation, path, now)
         key = identity.hit, packet.sender, solution.i
-        job_id = core.compute(job, partial(self._on_accepted, key, identity, dialect))
+        job_id = core.compute(job, partial(self._on_accepted, key))
         self._slots.take(key, half_open, job_id)
 
     def _open(
@@ -186,16 +186,20 @@ class Responder:
         if host_id is None and not encrypted:
             raise RefusedError("hip_missing")
         spi_out = self._peer_spi(packet.require(EspInfo), proposal)
-        self._make_room(identity.hit, packet.sender, solution, path, now)
+        source = source_of(path.peer)
+        self._make_room((identity.hit, packet.sender, solution.i), source, now)
         half_open = HalfOpen(
+            identity,
             packet.sender,
+            dialect,
             path,
             solution,
             generation,
             core.sas.reserve_spi(),
             spi_out,
             now,
-            tuple(record for one in packet.all(LocatorSet) for record in one.locators),
+            source,
+            tuple([record for one in packet.all(LocatorSet) for record in one.locators]),
             is_anonymous,
             check_of(core, packet.sender, (packet.all(Cert),)),
         )
@@ -217,7 +221,7 @@ class Responder:
             exchange_locators(core, path, half_open.spi_in),
             half_open.check,
             offer_for(core, PacketType.R2, identity.hit),
-            tuple(request.data for request in packet.all(EchoRequestUnsigned)),
+            tuple([request.data for request in packet.all(EchoRequestUnsigned)]),
         )
 
     def solved_generation(
@@ -286,20 +290,20 @@ class Responder:
             raise RefusedError("hip_malformed")
         return Spi(esp_info.new_spi)
 
-    def _make_room(self, local: Hit, peer: Hit, solution: Solution, path: Path, now: float) -> None:
+    def _make_room(self, key: SlotKey, source: bytes, now: float) -> None:
         core, config, slots = self._core, self._core.config, self._slots
-        if (local, peer, solution.i) in slots:
+        if key in slots:
             # The same I2 is being looked at: its sender need not repeat it (section 5.2.19).
             raise RefusedError("replayed", NotifyType.I2_ACKNOWLEDGEMENT)
-        if slots.of_source(path.peer) >= config.half_open_per_source or not (
-            core.find(local, peer) is not None or core.has_room() or self._one_gives_way(now)
+        if slots.of_source(source) >= config.half_open_per_source or not (
+            core.has_room() or core.find(key[0], key[1]) is not None or self._one_gives_way(now)
         ):
             raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
         if len(slots) >= config.half_open_most:
-            key = slots.who_gives_way(path.peer)
-            if key is None:
+            evicted = slots.who_gives_way(source)
+            if evicted is None:
                 raise RefusedError("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
-            self._evict(key, now)
+            self._evict(evicted, now)
 
     def _evict(self, key: SlotKey, now: float) -> None:
         """Give up an I2 whose source holds more than its share of the slots."""
@@ -325,37 +329,28 @@ class Responder:
         core.end(association, Trigger.GIVE_WAY, now)
         return True
 
-    def _on_accepted(
-        self,
-        key: tuple[Hit, Hit, bytes],
-        identity: LocalIdentity,
-        dialect: Dialect,
-        result: object,
-        now: float,
-    ) -> None:
+    def _on_accepted(self, key: SlotKey, result: object, now: float) -> None:
         """Take the verdict of the job; states may have moved since it began."""
         half_open, _ = self._slots.free(key)
-        refused = self._late_refusal(identity, half_open, result, now)
+        association = self._core.find(key[0], key[1])
+        refused = self._late_refusal(half_open, association, result, now)
         if isinstance(result, AcceptedI2) and refused is None:
-            self._accept(identity, dialect, half_open, result, now)
+            self._accept(half_open, association, result, now)
             return
         self._core.sas.release_spi(half_open.spi_in)
-        self._notifier.refuse(
-            refused or Refused("busy"), identity.hit, half_open.peer, half_open.path, now
-        )
+        self._notifier.refuse(refused or Refused("busy"), *key[:2], half_open.path, now)
 
     def _late_refusal(
-        self, identity: LocalIdentity, half_open: HalfOpen, result: object, now: float
+        self, half_open: HalfOpen, association: Association | None, result: object, now: float
     ) -> Refused | None:
         if isinstance(result, Refused):
             return result
-        if identity.hit not in self._core.identities:
+        if half_open.local.hit not in self._core.identities:
             return Refused("hit_not_ours")
         if half_open.generation.is_used(half_open.solution):
             return Refused("replayed")
         if self._pool.is_spent(half_open.generation):
             return Refused("busy", NotifyType.RESPONDER_BUSY_PLEASE_RETRY)
-        association = self._core.find(identity.hit, half_open.peer)
         if association is None:
             has_room = self._core.has_room() or self._one_gives_way(now)
             return None if has_room else Refused("busy")
@@ -367,29 +362,33 @@ class Responder:
 
     def _accept(
         self,
-        identity: LocalIdentity,
-        dialect: Dialect,
         half_open: HalfOpen,
+        association: Association | None,
         accepted: AcceptedI2,
         now: float,
     ) -> None:
         """Install both SAs, send the R2, and only then remove what it replaces (6.9, 4.4.4)."""
         core = self._core
         self._pool.use(half_open.generation, half_open.solution, now)
-        association = core.find(identity.hit, half_open.peer)
         if association is not None and association.state is State.E_FAILED:
             core.end(association, Trigger.HOLD_OVER, now)  # the peer is alive: no need to wait
             association = None
         replaced: list[tuple[Direction, Spi]] = []
         if association is None:
             association = Association(
-                identity, half_open.peer, dialect, half_open.path, Role.RESPONDER, now, now
+                half_open.local,
+                half_open.peer,
+                half_open.dialect,
+                half_open.path,
+                Role.RESPONDER,
+                now,
+                now,
             )
             core.add(association)
         else:
             replaced = core.sas.detach(association)
             core.cancel_timers(association)
-            association.dialect = dialect
+            association.dialect = half_open.dialect
             association.restart(half_open.path, Role.RESPONDER, now)
         association.keying = accepted.keying
         association.peer_identity = accepted.identity

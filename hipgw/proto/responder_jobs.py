@@ -25,6 +25,7 @@ from hipgw.values import (
     NotifyType,
     Spi,
 )
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire import (
     Encrypted,
     EspInfo,
@@ -34,9 +35,8 @@ from hipgw.wire import (
     LocatorSet,
     PacketType,
     Parameter,
-    ParameterType,
-    covered_octets,
     emit_parameter,
+    proven_octets,
 )
 
 
@@ -82,9 +82,13 @@ class MadeR1:
 
     def key_of(self, group: DhGroup) -> DhPrivateKey | None:
         """Ours of a group; None when the R1 does not offer it."""
-        return next((key for key in self.keys if key.group == group), None)
+        for key in self.keys:
+            if key.group == group:
+                return key
+        return None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AcceptI2:
     """Everything costly in an I2 whose puzzle is solved (section 6.9), cheapest check first."""
@@ -123,8 +127,7 @@ class AcceptI2:
             return Refused("dh_invalid")  # silent (section 5.3.2)
         keys = keying.hip
         try:
-            covered_by_mac = covered_octets(self.octets, ParameterType.HIP_MAC)
-            covered_by_signature = covered_octets(self.octets, ParameterType.HIP_SIGNATURE)
+            covered_by_mac, covered_by_signature = proven_octets(self.octets)
         except WireError as error:
             return Refused(error.reason)
         if not keying.protection.mac_is_right(keys.mac_in, covered_by_mac, self.mac.mac):
@@ -168,6 +171,7 @@ class AcceptI2:
         return None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AcceptedI2:
     """A proven Initiator, and the R2 for it."""

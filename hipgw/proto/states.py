@@ -14,6 +14,8 @@ from typing import Final
 class State(Enum):
     """States of an association (RFC 7401 section 4.4.3)."""
 
+    __hash__ = object.__hash__  # members are single; that of Enum is Python and hashes the name
+
     UNASSOCIATED = "UNASSOCIATED"
     I1_SENT = "I1-SENT"
     I2_SENT = "I2-SENT"
@@ -29,6 +31,8 @@ class State(Enum):
 
 class Trigger(Enum):
     """What moves an association; `..._VALID` means that every check of the packet passed."""
+
+    __hash__ = object.__hash__  # as above
 
     DATA_TO_SEND = "data to send"
     I1_RECEIVED = "I1 to be answered"

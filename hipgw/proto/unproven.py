@@ -31,7 +31,8 @@ class Unproven:
 
     def add(self, association: Association, now: float) -> None:
         """A good I2 has made it."""
-        self.forget(association)
+        if association in self._source_of:
+            self.forget(association)
         source = source_of(association.path.peer)
         queue = self._sources.setdefault(source, {})
         queue[association] = now

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final, NewType, Self
 
+from hipgw.values.quick_making import quickly_made
+
 Spi = NewType("Spi", int)
 """Security Parameter Index; 0 never appears on the wire, 1-255 are reserved (RFC 4303 2.1)."""
 
@@ -14,6 +16,7 @@ LSI_OCTETS: Final = 4
 SPI_LEAST: Final = 256
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, order=True)
 class Hit:
     """A Host Identity Tag: 128 bits that look like an IPv6 address (RFC 7401 section 3.1).

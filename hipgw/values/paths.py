@@ -7,6 +7,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from hipgw.values.quick_making import quickly_made
+
 Address = IPv4Address | IPv6Address
 
 HIP_PROTOCOL: Final = 139
@@ -25,6 +27,7 @@ class Encapsulation(IntEnum):
     """Both in UDP, told apart by a zero SPI (RFC 9028 section 5.1)."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Path:
     """Local locator, peer locator, encapsulation.

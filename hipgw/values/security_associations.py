@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from hipgw.values.identifiers import Hit, Lsi, Spi
 from hipgw.values.paths import Path
+from hipgw.values.quick_making import quickly_made
 from hipgw.values.registries import EspSuite
 
 
@@ -17,6 +18,7 @@ class Direction(IntEnum):
     OUT = 1
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class SecurityAssociation:
     """Everything a data plane needs to carry one direction; run-time tables are copies of it.

@@ -6,7 +6,13 @@ octets; an emitter raises `LocalProtocolError` for what our own side must not se
 
 from hipgw.wire.assembly import append_parameter, patch_r1, puzzle_opaque_at
 from hipgw.wire.checksum import checksum_is_right, with_checksum
-from hipgw.wire.coverage import covered_octets, mac2_octets, r1_signed_octets
+from hipgw.wire.coverage import (
+    covered_octets,
+    mac2_octets,
+    mac2_octets_to_make,
+    proven_octets,
+    r1_signed_octets,
+)
 from hipgw.wire.foreign_layouts import ShortHipSignature, ShortHipSignature2
 from hipgw.wire.framing import emit_parameter, find_tlv, parse_parameters, total_octets
 from hipgw.wire.header import (
@@ -20,7 +26,7 @@ from hipgw.wire.header import (
     PacketType,
     peek_header,
 )
-from hipgw.wire.packet import HipPacket, emit_packet, parse_packet
+from hipgw.wire.packet import HipPacket, emit_packet, emit_parts, parse_packet
 from hipgw.wire.parameter import Parameter, UnknownParameter
 from hipgw.wire.parameter_types import ParameterType, is_critical
 from hipgw.wire.parameters.certificates import Cert
@@ -195,14 +201,17 @@ __all__ = [
     "covered_octets",
     "emit_packet",
     "emit_parameter",
+    "emit_parts",
     "find_tlv",
     "is_critical",
     "mac2_octets",
+    "mac2_octets_to_make",
     "pad_plaintext",
     "parse_packet",
     "parse_parameters",
     "patch_r1",
     "peek_header",
+    "proven_octets",
     "puzzle_opaque_at",
     "r1_signed_octets",
     "strip_plaintext_padding",

@@ -34,9 +34,9 @@ def append_parameter(octets: bytes, p: Parameter) -> bytes:
     if end != len(octets):
         raise WireError("hip_long", f"{len(octets) - end} octets after the packet", end)
     require_layout_of(octets[3] >> 4, p)
-    last = last_type(octets)
-    if p.wire_type < last or (p.wire_type == last and not p.MAY_REPEAT):
-        raise LocalProtocolError(f"parameter type {p.wire_type} cannot follow {last}")
+    last, number = last_type(octets, end), p.wire_type
+    if number < last or (number == last and not p.MAY_REPEAT):
+        raise LocalProtocolError(f"parameter type {number} cannot follow {last}")
     tlv = emit_parameter(p)
     total = end + len(tlv)
     if total > PACKET_OCTETS_MAX:

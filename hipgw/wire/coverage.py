@@ -19,6 +19,9 @@ from hipgw.wire.header import (
 )
 from hipgw.wire.parameter_types import ParameterType
 
+_HIP_MAC: Final = int(ParameterType.HIP_MAC)
+_HIP_MAC_2: Final = int(ParameterType.HIP_MAC_2)
+_HIP_SIGNATURE: Final = int(ParameterType.HIP_SIGNATURE)
 PUZZLE_OPAQUE_OFFSET: Final = TLV_HEAD_OCTETS + 2
 """From the start of the PUZZLE TLV to its opaque field; random I follows 2 octets later."""
 
@@ -55,6 +58,21 @@ def covered_octets(octets: bytes, type_: int) -> bytes:
     return _with_length(octets[: found[0]])
 
 
+def proven_octets(octets: bytes) -> tuple[bytes, bytes]:
+    """What HIP_MAC and HIP_SIGNATURE cover: `covered_octets` of both, in less time.
+
+    Raises:
+        WireError: hip_missing when the packet lacks one of them or has the signature first,
+            hip_short, hip_malformed.
+    """
+    mac = find_tlv(octets, _HIP_MAC)
+    signature = None if mac is None else find_tlv(octets, _HIP_SIGNATURE, start=mac[0])
+    if mac is None or signature is None:
+        type_ = _HIP_MAC if mac is None else _HIP_SIGNATURE
+        raise WireError("hip_missing", f"no parameter of type {type_}", HEADER_OCTETS, type_)
+    return _with_length(octets[: mac[0]]), _with_length(octets[: signature[0]])
+
+
 def mac2_octets(octets: bytes, host_id_tlv: bytes) -> bytes:
     """What HIP_MAC_2 covers: the R2 before it, and the Responder's HOST_ID behind that.
 
@@ -65,7 +83,12 @@ def mac2_octets(octets: bytes, host_id_tlv: bytes) -> bytes:
     Raises:
         WireError: hip_short, hip_malformed; the latter also when both exceed 2048 octets.
     """
-    return _with_length(_up_to(octets, ParameterType.HIP_MAC_2) + host_id_tlv)
+    return _with_length(_up_to(octets, _HIP_MAC_2) + host_id_tlv)
+
+
+def mac2_octets_to_make(octets: bytes, host_id_tlv: bytes) -> bytes:
+    """`mac2_octets` for the sender, whose R2 ends where HIP_MAC_2 will be; WireError likewise."""
+    return _with_length(octets + host_id_tlv)
 
 
 def r1_signed_octets(octets: bytes) -> bytes:

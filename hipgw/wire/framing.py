@@ -73,17 +73,18 @@ def read_tlvs(
     critical: tuple[int, int] | None = None
     highest = -1
     offset = start
+    unpack_head, kind_of, keep = _TLV_HEAD.unpack_from, kinds.get, parameters.append
     while offset < end:
         left = end - offset
         if left < TLV_HEAD_OCTETS:
             raise WireError("hip_malformed", f"{left} octets left, no parameter", offset)
-        number, length = _TLV_HEAD.unpack_from(octets, offset)
+        number, length = unpack_head(octets, offset)
         total = 11 + length - ((length + 3) & 7)
         if total > left:
             raise WireError(
                 "hip_malformed", f"parameter of {total} octets in {left}", offset, number
             )
-        kind = kinds.get(number)
+        kind = kind_of(number)
         if number > highest:
             highest = number
         else:
@@ -93,14 +94,14 @@ def read_tlvs(
         contents = octets[offset + TLV_HEAD_OCTETS : offset + TLV_HEAD_OCTETS + length]
         if kind is not None:
             try:
-                parameters.append(kind.parse(contents))
+                keep(kind.parse(contents))
             except ParameterError as error:
                 detail = f"{kind.__name__}: {error.detail}"
                 raise WireError("hip_malformed", detail, offset, number) from error
         else:
             if critical is None and is_critical(number):
                 critical = number, offset
-            parameters.append(UnknownParameter(number, contents))
+            keep(UnknownParameter(number, contents))
         offset += total
     if critical is not None:
         number, offset = critical
@@ -165,10 +166,15 @@ def emit_tlvs(parameters: Iterable[Parameter]) -> bytes:
     return b"".join(parts)
 
 
-def find_tlv(octets: bytes, type_: int) -> tuple[int, int] | None:
+def find_tlv(octets: bytes, type_: int, *, start: int = HEADER_OCTETS) -> tuple[int, int] | None:
     """Where the first TLV of a type is in a packet.
 
     Order of types is not looked at, so that packets which break it can be examined.
+
+    Args:
+        octets: the packet.
+        type_: of the TLV.
+        start: where to begin: at a TLV that an earlier call found.
 
     Returns:
         Offset from the start of the packet and octets with head and padding; None when absent.
@@ -177,9 +183,10 @@ def find_tlv(octets: bytes, type_: int) -> tuple[int, int] | None:
         WireError: hip_short or hip_malformed, when the packet cannot be walked up to there.
     """
     end = header_end(octets)
-    offset = HEADER_OCTETS
+    offset = start
+    unpack_head = _TLV_HEAD.unpack_from
     while offset < end:
-        number, length = _TLV_HEAD.unpack_from(octets, offset)
+        number, length = unpack_head(octets, offset)
         total = 11 + length - ((length + 3) & 7)
         if total > end - offset:
             raise WireError(
@@ -191,13 +198,12 @@ def find_tlv(octets: bytes, type_: int) -> tuple[int, int] | None:
     return None
 
 
-def last_type(octets: bytes) -> int:
-    """Type of the last TLV of a packet, or -1 when there is none; raises as `find_tlv` does."""
-    end = header_end(octets)
+def last_type(octets: bytes, end: int) -> int:
+    """Type of the last TLV before `end`, or -1 when there is none; raises as `find_tlv` does."""
     offset, number = HEADER_OCTETS, -1
     while offset < end:
         number, length = _TLV_HEAD.unpack_from(octets, offset)
-        total = total_octets(length)
+        total = 11 + length - ((length + 3) & 7)
         if total > end - offset:
             raise WireError(
                 "hip_malformed", f"parameter of {total} octets in {end - offset}", offset, number

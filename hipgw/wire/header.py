@@ -7,10 +7,9 @@ Controls other than A.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from hipgw.errors import LocalProtocolError, WireError
 from hipgw.values import Hit
@@ -50,8 +49,7 @@ class PacketType(IntEnum):
 _PACKET_TYPES: Final = {int(kind): kind for kind in PacketType}
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A header that was read; `end_octets` is where the parameters end."""
 
     packet_type: PacketType

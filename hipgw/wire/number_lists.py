@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from hipgw.wire.parameter import ParameterError
+
+LISTS_KEPT: Final = 32
+"""Lists of proposals, and counters, that are kept parsed: hosts in a row send the same."""
+_U16_LISTS: Final = tuple(struct.Struct(f"!{count}H") for count in range(8))
+"""By length: nearly all lists are that short."""
 
 
 def parse_u16_list(parameter_type: int, octets: bytes) -> tuple[int, ...]:
     """Read 16-bit numbers to the end; ParameterError when half a number is left."""
     if len(octets) & 1:
         raise ParameterError(parameter_type, f"{len(octets)} octets are no list of 16-bit numbers")
-    return struct.unpack(f"!{len(octets) >> 1}H", octets)
+    count = len(octets) >> 1
+    if count < len(_U16_LISTS):
+        return _U16_LISTS[count].unpack(octets)
+    return struct.unpack(f"!{count}H", octets)
 
 
 def emit_u16_list(numbers: tuple[int, ...]) -> bytes:

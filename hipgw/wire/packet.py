@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hipgw.errors import LocalProtocolError, WireError
 from hipgw.values import NO_QUIRKS, Hit, Quirk, Quirks
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire.foreign_layouts import parameters_with
 from hipgw.wire.framing import emit_tlvs, read_tlvs
 from hipgw.wire.header import (
@@ -26,6 +28,7 @@ from hipgw.wire.registry import parameters_of, require_layout_of
 P = TypeVar("P", bound=Parameter)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipPacket:
     """A HIP packet without its checksum.
@@ -50,9 +53,17 @@ class HipPacket:
     version: int = HIP_VERSION
     octets: bytes = field(default=b"", compare=False, repr=False)
     next_header: int = NO_NEXT_HEADER
+    _index: Mapping[type[Parameter], Parameter] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Of a received packet: the first parameter of each class that is there."""
 
     def get(self, kind: type[P]) -> P | None:
         """The first parameter of a class, or None."""
+        # No class that reads packets of a version derives from another one of the same version, so
+        # what is of this very class is also the first that is an instance of it.
+        if self._index is not None and (indexed := self._index.get(kind)) is not None:
+            return indexed  # type: ignore[return-value]  # it is of the class that it stands under
         for parameter in self.parameters:
             if isinstance(parameter, kind):
                 return parameter
@@ -60,6 +71,8 @@ class HipPacket:
 
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """All parameters of a class, in order."""
+        if self._index is not None and kind not in self._index and not kind.__subclasses__():
+            return ()
         return tuple([parameter for parameter in self.parameters if isinstance(parameter, kind)])
 
     def require(self, kind: type[P]) -> P:
@@ -104,7 +117,7 @@ def parse_packet(
         HEADER_OCTETS,
         header.end_octets,
         parameters_with(header.version, quirks) if quirks else parameters_of(header.version),
-        lenient_order=lenient_order or Quirk.UNORDERED_PARAMETERS in quirks,
+        lenient_order=lenient_order or (bool(quirks) and Quirk.UNORDERED_PARAMETERS in quirks),
     )
     return HipPacket(
         header.packet_type,
@@ -115,6 +128,7 @@ def parse_packet(
         header.version,
         octets[: header.end_octets],
         header.next_header,
+        {type(parameter): parameter for parameter in reversed(parameters)},
     )
 
 
@@ -125,21 +139,32 @@ def emit_packet(packet: HipPacket) -> bytes:
         LocalProtocolError: parameters out of order, repeated, unfit, of another HIP version, or
             above 2008 octets.
     """
-    for parameter in packet.parameters:
-        require_layout_of(packet.version, parameter)
-    tlvs = emit_tlvs(packet.parameters)
+    return emit_parts(
+        packet.packet_type,
+        (packet.sender, packet.receiver),
+        packet.parameters,
+        controls=packet.controls,
+        version=packet.version,
+        next_header=packet.next_header,
+    )
+
+
+def emit_parts(
+    packet_type: PacketType,
+    hits: tuple[Hit, Hit],
+    parameters: Sequence[Parameter],
+    *,
+    controls: int = 0,
+    version: int = HIP_VERSION,
+    next_header: int = NO_NEXT_HEADER,
+) -> bytes:
+    """As `emit_packet`, from the parts of a packet; `hits` are of sender and receiver."""
+    for parameter in parameters:
+        require_layout_of(version, parameter)
+    tlvs = emit_tlvs(parameters)
     if len(tlvs) > PARAMETER_OCTETS_MAX:
         raise LocalProtocolError(
-            f"{packet.packet_type.name}: {len(tlvs)} octets of parameters, at most"
-            f" {PARAMETER_OCTETS_MAX}"
+            f"{packet_type.name}: {len(tlvs)} octets of parameters, at most {PARAMETER_OCTETS_MAX}"
         )
-    header = Header(
-        packet.packet_type,
-        packet.version,
-        packet.next_header,
-        packet.controls,
-        packet.sender,
-        packet.receiver,
-        HEADER_OCTETS + len(tlvs),
-    )
-    return emit_header(header) + tlvs
+    end = HEADER_OCTETS + len(tlvs)
+    return emit_header(Header(packet_type, version, next_header, controls, *hits, end)) + tlvs

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
-from hipgw.wire.number_lists import emit_u16_list, parse_u16_list
+from hipgw.values.quick_making import quickly_made
+from hipgw.wire.number_lists import LISTS_KEPT, emit_u16_list, parse_u16_list
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 from hipgw.wire.parameters.exchange import SUITES_MAX
@@ -15,6 +17,7 @@ from hipgw.wire.parameters.exchange import SUITES_MAX
 _ESP_INFO: Final = Struct("!HHII")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspInfo(Parameter):
     """SPIs that the sender wants to receive on, and where in KEYMAT the keys start (5.1.1).
@@ -42,6 +45,7 @@ class EspInfo(Parameter):
         return _ESP_INFO.pack(0, self.keymat_index, self.old_spi, self.new_spi)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EspTransform(Parameter):
     """ESP suites in order of preference; exactly one in an I2 (5.1.2)."""
@@ -51,6 +55,7 @@ class EspTransform(Parameter):
     suites: tuple[int, ...]
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """Reserved u16 (ignored), 16-bit ids; the first six count, the rest is dropped."""
         numbers = parse_u16_list(cls.TYPE, contents)

@@ -6,11 +6,13 @@ RFC 7401 sections 5.2.3 to 5.2.8, 5.2.11 and 5.2.18.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
-from hipgw.wire.number_lists import emit_u16_list, parse_u16_list
+from hipgw.values.quick_making import quickly_made
+from hipgw.wire.number_lists import LISTS_KEPT, emit_u16_list, parse_u16_list
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 
@@ -23,6 +25,7 @@ _DH_HEAD: Final = Struct("!BH")
 _OPAQUE_OCTETS: Final = 2
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class R1Counter(Parameter):
     """Generation of valid puzzles; the Initiator echoes it, `reserved` included (5.2.3)."""
@@ -33,6 +36,7 @@ class R1Counter(Parameter):
     reserved: int = 0
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """Reserved u32, counter u64."""
         if len(contents) != _COUNTER.size:
@@ -79,6 +83,7 @@ class Puzzle(Parameter):
         return _PUZZLE_HEAD.pack(self.k, self.lifetime, self.opaque) + self.i
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Solution(Parameter):
     """Answer to a puzzle: K, opaque and I as received, and the solution J (5.2.5).
@@ -129,6 +134,7 @@ class DhGroupList(Parameter):
         return bytes(self.groups)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class DiffieHellman(Parameter):
     """One public value, as it is on the wire for its group (5.2.7)."""
@@ -155,6 +161,7 @@ class DiffieHellman(Parameter):
         return _DH_HEAD.pack(self.group, len(self.public)) + self.public
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipCipherList(Parameter):
     """HIP ciphers in order of preference; exactly one in an I2 (5.2.8)."""
@@ -164,6 +171,7 @@ class HipCipherList(Parameter):
     ciphers: tuple[int, ...]
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """16-bit ids; the first six count, the rest is dropped."""
         return cls(parse_u16_list(cls.TYPE, contents)[:SUITES_MAX])
@@ -175,6 +183,7 @@ class HipCipherList(Parameter):
         return emit_u16_list(self.ciphers)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Encrypted(Parameter):
     """Encrypted parameters (5.2.18); where the IV ends depends on the HIP cipher.
@@ -201,6 +210,7 @@ class Encrypted(Parameter):
         return self.reserved.to_bytes(4) + self.iv_and_ciphertext
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class TransportFormatList(Parameter):
     """Transport formats by the type of their parameter, most preferred first (5.2.11)."""
@@ -210,6 +220,7 @@ class TransportFormatList(Parameter):
     formats: tuple[int, ...]
 
     @classmethod
+    @lru_cache(LISTS_KEPT)
     def parse(cls, contents: bytes) -> Self:
         """16-bit parameter types."""
         return cls(parse_u16_list(cls.TYPE, contents))

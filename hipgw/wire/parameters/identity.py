@@ -7,6 +7,7 @@ from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 
@@ -16,6 +17,7 @@ _DI_TYPE_MAX: Final = 15
 _SUITE_MAX: Final = 15
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HostId(Parameter):
     """A Host Identity and perhaps a Domain Identifier (5.2.9).

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from hipgw.errors import LocalProtocolError
+from hipgw.values.quick_making import quickly_made
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 
@@ -33,6 +34,7 @@ class MacParameter(Parameter):
         return self.mac
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipMac(MacParameter):
     """MAC over the packet up to here (5.2.12)."""
@@ -40,6 +42,7 @@ class HipMac(MacParameter):
     TYPE: ClassVar[int] = ParameterType.HIP_MAC
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipMac2(MacParameter):
     """MAC over the packet up to here and the sender's HOST_ID (5.2.13)."""
@@ -68,6 +71,7 @@ class SignatureParameter(Parameter):
         return self.algorithm.to_bytes(2) + self.signature
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipSignature(SignatureParameter):
     """Signature over the packet up to here (5.2.14)."""
@@ -75,6 +79,7 @@ class HipSignature(SignatureParameter):
     TYPE: ClassVar[int] = ParameterType.HIP_SIGNATURE
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class HipSignature2(SignatureParameter):
     """Signature of an R1 that leaves out what is filled in per I1 (5.2.15)."""

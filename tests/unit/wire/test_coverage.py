@@ -30,8 +30,10 @@ from hipgw.wire import (
     emit_packet,
     emit_parameter,
     mac2_octets,
+    mac2_octets_to_make,
     parse_packet,
     patch_r1,
+    proven_octets,
     r1_signed_octets,
     with_checksum,
 )
@@ -62,6 +64,22 @@ def test_mac_and_signature() -> None:
     assert covered_octets(whole, HipSignature.TYPE) == packet(PacketType.UPDATE, seq, mac)
 
 
+def test_both_proofs_at_once() -> None:
+    seq, mac, signature = Seq(1), HipMac(b"m" * 32), HipSignature(5, b"s" * 30)
+    whole = on_the_wire(
+        packet(PacketType.UPDATE, seq, mac, signature, EchoRequestUnsigned(b"behind"))
+    )
+    apart = tuple(covered_octets(whole, kind.TYPE) for kind in (HipMac, HipSignature))
+    assert proven_octets(whole) == apart
+    for parts in ((seq,), (seq, mac), (seq, signature)):
+        with pytest.raises(WireError) as caught:
+            proven_octets(packet(PacketType.UPDATE, *parts))
+        assert caught.value.reason == "hip_missing"
+    with pytest.raises(WireError) as caught:
+        proven_octets(whole[:-8])
+    assert caught.value.reason == "hip_short"
+
+
 def test_padding_is_covered_as_it_came() -> None:
     whole = bytearray(packet(PacketType.UPDATE, EchoRequestSigned(b"x"), HipMac(b"m" * 32)))
     whole[45:48] = b"abc"
@@ -85,6 +103,7 @@ def test_mac_2() -> None:
     expected[1] = len(expected) // 8 - 1
     assert mac2_octets(whole, HOST_ID) == bytes(expected)
     assert mac2_octets(before, HOST_ID) == bytes(expected)
+    assert mac2_octets_to_make(before, HOST_ID) == bytes(expected)
 
 
 def test_mac_2_that_fits_no_packet() -> None:
