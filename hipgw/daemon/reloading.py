@@ -12,12 +12,21 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from hipgw.daemon.certificate_config import load_certificates
-from hipgw.daemon.config import TABLES, Config, HipOptions, changed_keys, load_config
+from hipgw.daemon.config import (
+    PUZZLE_K,
+    TABLES,
+    Config,
+    HipOptions,
+    changed_keys,
+    load_config,
+)
 from hipgw.daemon.engine_config import endpoint_config
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.logs import set_level
+from hipgw.daemon.peer_puzzles import PeerPuzzles
 from hipgw.errors import ConfigError, LocalProtocolError
 from hipgw.proto import EndpointConfig
+from hipgw.values import Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,10 @@ class Reloader:
             self._gateway.facts.public_identities,
         )
         live, fixed = changed_keys(self._gateway.config, wanted)
-        self._take(with_live_keys(self._gateway.config, wanted))
+        if self._gateway.puzzles.by_hand and "peer" not in live:
+            live.insert(0, "peer")
+        live_config = with_live_keys(self._gateway.config, wanted)
+        self._take(live_config, PeerPuzzles.of(live_config))
         self._gateway.take_certificates(certificates)
         self._gateway.changed_by_hand = frozenset()
         return Reloaded(tuple(live), tuple(fixed))
@@ -95,10 +107,24 @@ class Reloader:
                 values[name] = read(value)
             except ValueError as error:
                 raise ConfigError(str(error), key=f"hip.{name}") from error
-        self._take(replace(config, hip=replace(config.hip, **values)))
+        self._take(replace(config, hip=replace(config.hip, **values)), self._gateway.puzzles)
         self._gateway.changed_by_hand |= {f"hip.{name}" for name in keys}
 
-    def _take(self, config: Config) -> None:
+    def set_puzzle_of(self, peer: Hit, k: int | None) -> None:
+        """Give one peer puzzles of K bits, or the same as everybody; until the next reload.
+
+        Raises:
+            ConfigError: no such K, or too many peers with one of their own.
+        """
+        gateway = self._gateway
+        if k is not None:
+            try:
+                PUZZLE_K(k)
+            except ValueError as error:
+                raise ConfigError(str(error), key="peer.puzzle_k") from error
+        self._take(gateway.config, gateway.puzzles.with_one(peer, k))
+
+    def _take(self, config: Config, puzzles: PeerPuzzles) -> None:
         """Everything that can refuse comes first."""
         gateway = self._gateway
         try:
@@ -109,6 +135,7 @@ class Reloader:
                 gateway.resolver.rendezvous_of,
                 legacy_peers=gateway.legacy,
                 compatible_peers=gateway.compatible,
+                puzzle_ks=puzzles.ks,
             )
         except LocalProtocolError as error:
             raise ConfigError(str(error), key="hip") from error
@@ -118,7 +145,7 @@ class Reloader:
         if are_peers_new:
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
-        gateway.config = config
+        gateway.config, gateway.puzzles = config, puzzles
         if are_subnets_new and gateway.subnets is not None:
             gateway.subnets.apply()
         if are_peers_new:

@@ -13,6 +13,7 @@ from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
 from hipgw.daemon.engine_config import associations_most, endpoint_config
 from hipgw.proto import State
+from hipgw.values import Hit
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
 
 
@@ -96,11 +97,74 @@ def test_the_puzzle_by_hand(tmp_path: Path) -> None:
     async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
         assert (await ask("puzzle"))["mode"] == "auto"
         await ask("set", puzzle="fixed", puzzle_k=9)
-        assert await ask("puzzle") == {"k": 9, "mode": "fixed", "least": 9, "ceiling": 9}
+        shown = {"k": 9, "mode": "fixed", "least": 9, "ceiling": 9, "peers": []}
+        assert await ask("puzzle") == shown
         before = a.counter
         assert (await ask("new_puzzle"))["k"] == 9
         assert a.counter == before + 1
         await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_the_puzzle_of_one_peer_by_hand(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hit, engine = str(b.hit), a.engine.endpoint
+        assert await ask("puzzle", hit=hit) == {"hit": hit, "k": 0, "own": False}
+        before = a.counter
+        said = await ask("set_peer_puzzle", hit=hit, k=7)
+        assert said == {"hit": hit, "k": 7, "own": True} == await ask("puzzle", hit=hit)
+        assert (a.counter, engine.config.puzzle_ks) == (before + 1, {b.hit: 7})
+        shown = await ask("puzzle")
+        assert (shown["k"], shown["peers"]) == (0, [{"hit": hit, "k": 7}])
+        assert (await ask("status"))["hip"]["changed_by_hand"] == [f"peer {hit} puzzle_k"]
+        await ask("set", heartbeat_s=5)
+        assert engine.config.puzzle_ks == {b.hit: 7}, "another change by hand leaves it"
+        await ask("set_peer_puzzle", hit=hit)
+        assert engine.config.puzzle_ks == {}
+        assert (await ask("new_puzzle", hit=hit))["k"] == 0
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_the_puzzle_of_one_peer_in_the_file(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hit, engine = str(b.hit), a.engine.endpoint
+        text = f'[[peer]]\nhit = "{hit}"\npuzzle_k = 4\n'
+        write(tmp_path, text)
+        assert (await ask("reload"))["taken"] == ["peer"]
+        assert engine.config.puzzle_ks == {b.hit: 4}
+        await ask("set_peer_puzzle", hit=hit)
+        assert engine.config.puzzle_ks == {}, "by hand comes first"
+        assert (await ask("reload"))["taken"] == ["peer"]
+        assert engine.config.puzzle_ks == {b.hit: 4}
+        assert (await ask("status"))["hip"]["changed_by_hand"] == []
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_so_many_peers_have_a_puzzle_of_their_own(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hits = [Hit(bytes.fromhex("20010022") + n.to_bytes(12, "big")) for n in range(65)]
+        for hit in hits[:64]:
+            await ask("set_peer_puzzle", hit=str(hit), k=1)
+        bad: tuple[dict[str, object], ...] = (
+            {"hit": str(hits[64]), "k": 1},
+            {"hit": str(hits[0]), "k": 29},
+            {"hit": "2001:db8::1", "k": 1},
+            {},
+        )
+        for params in bad:
+            with pytest.raises(RefusedError) as caught:
+                await ask("set_peer_puzzle", **params)
+            assert caught.value.code == "bad_params"
+        assert a.engine.endpoint.config.puzzle_ks == dict.fromkeys(hits[:64], 1)
+        tables = "".join(f'[[peer]]\nhit = "{hit}"\npuzzle_k = 1\n' for hit in hits)
+        write(tmp_path, tables)
+        with pytest.raises(RefusedError, match="at most 64 peers"):
+            await ask("reload")
 
     tell(tmp_path, story)
 
@@ -164,7 +228,7 @@ def test_the_ceiling_that_is_shown_is_the_one_that_holds(tmp_path: Path) -> None
         config = Config(hip=HipOptions(puzzle_k=12, puzzle_k_ceiling=10))
         a, b = await gateway_pair(tmp_path, config)
         shown = await ControlMethods(a.gateway).table()["puzzle"].call({})
-        assert shown == {"k": 12, "mode": "auto", "least": 12, "ceiling": 12}
+        assert shown == {"k": 12, "mode": "auto", "least": 12, "ceiling": 12, "peers": []}
         a.engine.close()
         b.engine.close()
 
