@@ -76,6 +76,7 @@ class IdentityOptions:
     domain_identifier: str = option(
         "",
         read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True),
+        reloadable=True,
     )
 
 
@@ -201,14 +202,16 @@ class HipOptions:
 class LegacyOptions:
     """`[legacy]`: what peers may use that speak HIPv1 or have weak keys."""
 
-    every_peer: bool = option(False, read.flag)
+    every_peer: bool = option(False, read.flag, reloadable=True)
     dh_groups: tuple[DhGroup, ...] = option(
         (DhGroup.MODP_3072, DhGroup.MODP_1536),
         read.several(read.one_of(read.DH_GROUPS_V1), least=1, most=2),
+        reloadable=True,
     )
     transforms: tuple[HipTransform, ...] = option(
         (HipTransform.AES_128_CBC_HMAC_SHA1, HipTransform.TRIPLE_DES_CBC_HMAC_SHA1),
         read.several(read.one_of(read.TRANSFORMS_V1), least=1, most=SUITES_MOST),
+        reloadable=True,
     )
     esp_suites: tuple[EspSuite, ...] = option(
         (EspSuite.V1_AES_128_CBC_HMAC_SHA1, EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1),
@@ -220,9 +223,9 @@ class LegacyOptions:
 class OpportunisticOptions:
     """`[opportunistic]`: associations with whoever is at an address (RFC 7401 section 4.1.8)."""
 
-    answer: bool = option(False, read.flag)
-    initiate: bool = option(False, read.flag)
-    pin: bool = option(True, read.flag)
+    answer: bool = option(False, read.flag, reloadable=True)
+    initiate: bool = option(False, read.flag, reloadable=True)
+    pin: bool = option(True, read.flag, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def start_identities(config: Config) -> list[NamedIdentity]:
     for entry in load_identities(directory, config.identity.default):
         said = options.pop(entry.name, HostIdentityOptions(entry.name))
         traits = traits_for(said.domain_identifier, general, is_anonymous=said.anonymous)
-        entries.append(replace(entry, traits=traits))
+        entries.append(replace(entry, traits=traits, domain_identifier=said.domain_identifier))
     for said in options.values():
         traits = traits_for(said.domain_identifier, general, is_anonymous=said.anonymous)
         is_on_disk = said.keep or not said.anonymous
@@ -56,7 +56,15 @@ def start_identities(config: Config) -> list[NamedIdentity]:
         else:
             identity = PrivateHostIdentity.generate(said.kind)
         entries.append(
-            NamedIdentity(said.name, identity, traits, is_on_disk, said.kind, said.rotate_s)
+            NamedIdentity(
+                said.name,
+                identity,
+                traits,
+                is_on_disk,
+                said.kind,
+                said.rotate_s,
+                said.domain_identifier,
+            )
         )
     return entries
 
@@ -145,7 +153,13 @@ class OwnIdentities:
             identity = await asyncio.to_thread(PrivateHostIdentity.generate, options.kind)
         self._check_new(options.name)
         entry = NamedIdentity(
-            options.name, identity, traits, is_on_disk, options.kind, options.rotate_s
+            options.name,
+            identity,
+            traits,
+            is_on_disk,
+            options.kind,
+            options.rotate_s,
+            options.domain_identifier,
         )
         self.add(entry)
         return entry
@@ -170,7 +184,7 @@ class OwnIdentities:
             options.domain_identifier,
             is_anonymous=said.anonymous or is_anonymous,
         )
-        entry = NamedIdentity(name, identity, traits)
+        entry = NamedIdentity(name, identity, traits, domain_identifier=said.domain_identifier)
         self.add(entry)
         return entry
 
@@ -263,6 +277,29 @@ class OwnIdentities:
         successor = replace(entry, identity=identity, is_retired=False)
         self.add(successor)
         return successor
+
+    def follow(self) -> None:
+        """The configuration may have another domain identifier: show it with those that follow it.
+
+        Raises:
+            ConfigError: one that cannot be sent.
+        """
+        gateway = self._gateway
+        facts, general = gateway.facts, gateway.config.identity.domain_identifier
+        entries = tuple(
+            replace(
+                one,
+                traits=traits_for(
+                    one.domain_identifier, general, is_anonymous=one.traits.is_anonymous
+                ),
+            )
+            for one in facts.identities
+        )
+        if entries == facts.identities:
+            return
+        gateway.facts = replace(facts, identities=entries)
+        traits = {one.hit: one.traits for one in entries}
+        gateway.engine.step(lambda now: gateway.engine.endpoint.show_identities(traits, now))
 
     def own_of_peers(self) -> list[tuple[Hit, Lsi, NamedIdentity, Lsi]]:
         """Peers that a certain one of us talks to: their HIT and LSI, our identity and its LSI."""

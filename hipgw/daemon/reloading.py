@@ -83,8 +83,10 @@ class Reloader:
         live, fixed = changed_keys(self._gateway.config, wanted)
         if self._gateway.puzzles.by_hand and "peer" not in live:
             live.insert(0, "peer")
+        live += sorted(self._gateway.opportunity.changed_by_hand - set(live))
         live_config = with_live_keys(self._gateway.config, wanted)
         self._take(live_config, PeerPuzzles.of(live_config))
+        self._gateway.opportunity.follow()
         self._gateway.take_certificates(certificates)
         self._gateway.changed_by_hand = frozenset()
         return Reloaded(tuple(live), tuple(fixed))
@@ -155,6 +157,7 @@ class Reloader:
         gateway.take_compatibility(config)
         if gateway.legacy.update(config):
             gateway.engine.step(gateway.engine.endpoint.legacy_changed)
+        gateway.own.follow()
 
     def _reconfigure(self, wanted: EndpointConfig, now: float) -> None:
         self._gateway.engine.endpoint.reconfigure(wanted, now)

@@ -118,7 +118,11 @@ def settings_view(gateway: Gateway) -> dict[str, Any]:
         "heartbeat_s": config.heartbeat_s,
         "announce_locators": config.announce_locators,
         "shotgun": config.shotgun,
-        "changed_by_hand": sorted(gateway.changed_by_hand | gateway.puzzles.changed_by_hand),
+        "changed_by_hand": sorted(
+            gateway.changed_by_hand
+            | gateway.puzzles.changed_by_hand
+            | gateway.opportunity.changed_by_hand
+        ),
     }
 
 

@@ -233,6 +233,11 @@ class Endpoint:
         self._core.add_identity(identity, traits)
         self._pool.renew(now)
 
+    def show_identities(self, traits: Mapping[Hit, IdentityTraits], now: float) -> None:
+        """Some of our identities show themselves otherwise from now on; others are left alone."""
+        if self._core.show(traits):
+            self._pool.renew(now)
+
     def retire_identity(self, hit: Hit) -> None:
         """Offer an identity no more; `IdentityGone` follows when its last association has ended.
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hipgw.daemon.config import Config, HipOptions
+from hipgw.daemon.config import (
+    Config,
+    HipOptions,
+    HostIdentityOptions,
+    LegacyOptions,
+    OpportunisticOptions,
+)
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
 from hipgw.daemon.engine_config import associations_most, endpoint_config
 from hipgw.proto import State
-from hipgw.values import Hit
+from hipgw.values import DhGroup, Hit
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
 
 
@@ -143,6 +150,107 @@ def test_the_puzzle_of_one_peer_in_the_file(tmp_path: Path) -> None:
         await settled(a, b)
 
     tell(tmp_path, story)
+
+
+def test_legacy_for_every_peer_comes_and_goes(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        engine = a.engine.endpoint
+        assert not engine.config.is_legacy(b.hit)
+        write(tmp_path, '[legacy]\nevery_peer = true\ndh_groups = ["modp-1536"]\n')
+        said = await ask("reload")
+        assert said == {"taken": ["legacy.every_peer", "legacy.dh_groups"], "restart_needed": []}
+        assert engine.config.is_legacy(b.hit)
+        assert engine.config.speaks_v1()
+        assert engine.config.v1_dh_groups == (DhGroup.MODP_1536,)
+        write(tmp_path, "")
+        assert set((await ask("reload"))["taken"]) == {"legacy.every_peer", "legacy.dh_groups"}
+        assert not engine.config.is_legacy(b.hit)
+        assert not engine.config.speaks_v1()
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_an_association_that_is_legacy_no_more_is_closed(tmp_path: Path) -> None:
+    weak = Config(hip=HipOptions(dh_groups=(DhGroup.MODP_1536,)), legacy=LegacyOptions(True))
+
+    async def story() -> None:
+        a, b = await gateway_pair(tmp_path, weak)
+        methods = ControlMethods(a.gateway, tmp_path / "hipgw.toml").table()
+        await methods["connect"].call({"target": "b"})
+        write(tmp_path, '[hip]\ndh_groups = ["modp-1536"]\n[legacy]\nevery_peer = false\n')
+        assert (await methods["reload"].call({}))["taken"] == ["legacy.every_peer"]
+        await settled(a, b)
+        assert a.engine.endpoint.associations() == []
+        a.engine.close()
+        b.engine.close()
+
+    asyncio.run(story())
+
+
+def test_another_domain_identifier_is_shown_to_the_next_peer(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        special = HostIdentityOptions("special", anonymous=True, domain_identifier="me@example.org")
+        ghost = HostIdentityOptions("ghost", anonymous=True)
+        for options in (special, ghost):
+            await a.gateway.own.make(options)
+        write(tmp_path, '[identity]\ndomain_identifier = "gw.example.org"\n')
+        assert (await ask("reload"))["taken"] == ["identity.domain_identifier"]
+        await settled(a, b)
+        named = {one["name"]: one["domain_identifier"] for one in (await ask("hits"))["hits"]}
+        assert named == {"key": "gw.example.org", "special": "me@example.org", "ghost": None}
+        await ask("connect", target="b")
+        (view,) = b.engine.endpoint.associations()
+        assert (view.peer_di_type, view.peer_di) == (1, b"\x02gw\x07example\x03org\0")
+        counter = a.counter
+        assert (await ask("reload"))["taken"] == []
+        assert a.counter == counter, "no new R1s where nothing has changed"
+        write(tmp_path, f'[identity]\ndomain_identifier = "{64 * "x"}.org"\n')
+        with pytest.raises(RefusedError, match="1 to 63"):
+            await ask("reload")
+        assert a.gateway.config.identity.domain_identifier == "gw.example.org"
+
+    tell(tmp_path, story)
+
+
+def test_opportunistic_mode_follows_the_file(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        write(tmp_path, "[opportunistic]\nanswer = true\ninitiate = true\npin = false\n")
+        taken = (await ask("reload"))["taken"]
+        assert taken == ["opportunistic.answer", "opportunistic.initiate", "opportunistic.pin"]
+        shown = {"answer": True, "initiate": True, "pin": False}
+        assert await ask("opportunistic") == shown
+        core = a.engine.endpoint._core
+        assert core.answers_opportunistic
+        await ask("opportunistic_set", answer=False)
+        status = await ask("status")
+        assert status["hip"]["changed_by_hand"] == ["opportunistic.answer"]
+        await ask("set", heartbeat_s=5)
+        assert not core.answers_opportunistic, "another change by hand leaves it"
+        assert set((await ask("reload"))["taken"]) == {"hip.heartbeat_s", "opportunistic.answer"}
+        assert await ask("opportunistic") == shown
+        assert core.answers_opportunistic
+        assert (await ask("reload"))["taken"] == []
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_pins_are_used_once_the_file_says_so(tmp_path: Path) -> None:
+    address = IPv4Address("192.0.2.77")
+
+    async def story() -> None:
+        a, b = await gateway_pair(tmp_path, Config(opportunistic=OpportunisticOptions(pin=False)))
+        methods = ControlMethods(a.gateway, tmp_path / "hipgw.toml").table()
+        await a.gateway.opportunity.pins.keep(address, b.hit)
+        assert address not in a.resolver.locators_of(b.hit)
+        write(tmp_path, "")
+        assert (await methods["reload"].call({}))["taken"] == ["opportunistic.pin"]
+        assert address in a.resolver.locators_of(b.hit)
+        a.engine.close()
+        b.engine.close()
+
+    asyncio.run(story())
 
 
 def test_so_many_peers_have_a_puzzle_of_their_own(tmp_path: Path) -> None:
