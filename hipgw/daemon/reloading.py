@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Network
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -75,6 +76,7 @@ class Reloader:
         if self._file is None:
             raise ConfigError("the daemon runs without a configuration file: nothing to read again")
         wanted = load_config(self._file)
+        _check_until_restart(self._gateway.config, wanted)
         certificates = load_certificates(
             wanted.certificates,
             wanted.certificate_requirements(),
@@ -161,3 +163,14 @@ class Reloader:
 
     def _reconfigure(self, wanted: EndpointConfig, now: float) -> None:
         self._gateway.engine.endpoint.reconfigure(wanted, now)
+
+
+def _check_until_restart(running: Config, wanted: Config) -> None:
+    """Subnets were checked against the new prefix of LSIs, but the present one holds till then."""
+    prefix = running.network.lsi_prefix
+    for network in [network for peer in wanted.peers for network in peer.subnets]:
+        if isinstance(network, IPv4Network) and network.overlaps(prefix):
+            raise ConfigError(
+                f"{network} overlaps {prefix}, where LSIs are until a restart",
+                key="network.lsi_prefix",
+            )

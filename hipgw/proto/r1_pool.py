@@ -107,7 +107,7 @@ class R1Pool:
         offers = [
             (dialect, identity, groups, k)
             for dialect in core.dialects.offered
-            for identity in core.identities_of(dialect.VERSION)
+            for identity in core.offered(dialect.VERSION)
             for groups in dialect.offers(config)
             for k in self._ks(dialect.VERSION)
         ]

@@ -253,6 +253,19 @@ def test_pins_are_used_once_the_file_says_so(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_subnets_must_fit_the_prefix_of_lsis_that_holds_until_the_restart(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        text = f'[network]\nlsi_prefix = "10.0.0.0/8"\n[[peer]]\nhit = "{b.hit}"\nsubnets = '
+        write(tmp_path, text + '["1.2.0.0/16"]\n')
+        with pytest.raises(RefusedError, match=r"1\.2\.0\.0/16 .* until a restart"):
+            await ask("reload")
+        assert a.gateway.config == Config()
+        write(tmp_path, text + '["192.0.2.0/24"]\n')
+        assert (await ask("reload"))["restart_needed"] == ["network.lsi_prefix"]
+
+    tell(tmp_path, story)
+
+
 def test_so_many_peers_have_a_puzzle_of_their_own(tmp_path: Path) -> None:
     async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
         hits = [Hit(bytes.fromhex("20010022") + n.to_bytes(12, "big")) for n in range(65)]
