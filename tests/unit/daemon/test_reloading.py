@@ -178,6 +178,11 @@ def test_an_association_that_is_legacy_no_more_is_closed(tmp_path: Path) -> None
         a, b = await gateway_pair(tmp_path, weak)
         methods = ControlMethods(a.gateway, tmp_path / "hipgw.toml").table()
         await methods["connect"].call({"target": "b"})
+        shown = [await methods[name].call({}) for name in ("peers", "sas", "status")]
+        rows = [*shown[0]["peers"], *shown[1]["sas"], *shown[2]["peers"]]
+        assert len(rows) == 4
+        assert all(row["legacy"] and row["version"] == 2 for row in rows)
+        assert all(row["legacy_use"] == ["group MODP-1536"] for row in rows)
         write(tmp_path, '[hip]\ndh_groups = ["modp-1536"]\n[legacy]\nevery_peer = false\n')
         assert (await methods["reload"].call({}))["taken"] == ["legacy.every_peer"]
         await settled(a, b)
