@@ -12,7 +12,7 @@ cdef enum:
     STAMPS = 63                 # units until a stamp comes again
     RECENT = 2                  # units: who comes back within so many has asked again
     HORIZON = 30                # units for which the memory keeps a source
-    SLICES = 32                 # a part of the memory is looked through in each unit
+    SLICES = 16                 # a part of the memory is looked through in each unit
 
 cdef enum:
     KNOWN                       # seen before, long ago or often, or answered already
@@ -38,9 +38,10 @@ cdef struct Sources:
     Rate total
     uint64_t quiet_ns           # who has kept silent for longer is new again
     uint64_t total_due_ns
-    uint8_t *memory             # cells: stamp of six bits, how often of two; 0 is never
+    uint64_t *memory            # cells of 8 bits: stamp of six, how often of two; 0 is never
     uint64_t blocks             # of the memory, a power of two
     uint64_t swept              # unit up to which the memory has been looked through
+    uint64_t used               # a bit for each slice that may hold anything
 
 # 0, or -1 without memory. Rates are answers a second, bursts answers.
 cdef int sources_init(

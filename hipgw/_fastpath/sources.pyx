@@ -19,7 +19,8 @@ A source that the table has let go is looked up in the *memory*, which takes les
 err: CELLS cells of an octet, each the time when somebody came last, and how often. All of them must
 agree, so a stranger is taken for somebody else once in 30 with a million sources about. It keeps a
 source for half a minute at least, and is looked through in parts, so that no time comes round
-again. It is asked only when the table does not know, so a small flood does not touch it.
+again; after a quarter of a minute in which the table knew everybody, all are new. It is asked only
+when the table does not know, so a small flood does not touch it.
 
 One worker owns the table; nothing here is shared.
 """
@@ -66,7 +67,7 @@ cdef int sources_init(
     sources.quiet_ns = sources.each.slack_ns + sources.each.step_ns
     sources.blocks = max(places * WAYS * CELLS_A_PLACE, <uint64_t>CELLS_LEAST) // BLOCK
     sources.table = <Source *>calloc(places * WAYS, sizeof(Source))
-    sources.memory = <uint8_t *>calloc(sources.blocks, BLOCK)  # pages come when they are used
+    sources.memory = <uint64_t *>calloc(sources.blocks, BLOCK)  # pages come when they are used
     if sources.table == NULL or sources.memory == NULL:
         sources_free(sources)
         return -1
@@ -85,30 +86,53 @@ cdef inline int age_of(uint8_t cell, uint64_t unit) noexcept nogil:
     return (<int>(unit % STAMPS) + 1 - (cell >> 2) + STAMPS) % STAMPS
 
 
-cdef void sweep(Sources *sources, uint64_t unit) noexcept nogil:
-    """Forget what is older than the horizon, a slice for each unit that has begun."""
-    cdef uint64_t slice_octets = sources.blocks * BLOCK // SLICES
+cdef void sweep_slice(
+        Sources *sources, uint64_t number, uint64_t unit, bint all_of_it) noexcept nogil:
+    """Look through one slice, if anything is in it."""
+    cdef uint64_t words = sources.blocks * BLOCK // 8 // SLICES
+    cdef uint64_t *word = sources.memory + number * words
+    cdef uint64_t *end = word + words
     cdef uint8_t *cell
-    cdef uint64_t i
-    if sources.swept == NEVER:
-        sources.swept = unit
-    elif unit - sources.swept > SLICES:     # long since: no stamp means anything
-        for i in range(sources.blocks * BLOCK):
-            if sources.memory[i] != 0:      # reading costs no page where nothing was written
-                sources.memory[i] = 0
-        sources.swept = unit
-    while sources.swept < unit:
-        sources.swept += 1
-        cell = sources.memory + (sources.swept % SLICES) * slice_octets
-        for i in range(slice_octets):
-            if cell[i] != 0 and age_of(cell[i], unit) > HORIZON:
-                cell[i] = 0
+    cdef bint is_used = False
+    cdef int i
+    if not sources.used >> number & 1:
+        return
+    while word != end:
+        if word[0] != 0:        # reading costs no page where nothing was written
+            cell = <uint8_t *>word
+            for i in range(8):
+                if cell[i] != 0 and (all_of_it or age_of(cell[i], unit) > HORIZON):
+                    cell[i] = 0
+            is_used = is_used or word[0] != 0
+        word += 1
+    if not is_used:
+        sources.used &= ~(<uint64_t>1 << number)
+
+
+cdef void sweep(Sources *sources, uint64_t unit) noexcept nogil:
+    """Forget what is older than the horizon, a slice for each unit that has begun.
+
+    Nothing becomes older than HORIZON + 2 * SLICES, less than STAMPS, before its slice is looked
+    through; after a longer pause all of it goes, for no stamp means anything any more.
+    """
+    cdef bint all_of_it = unit - sources.swept > SLICES
+    cdef uint64_t each
+    if sources.swept != NEVER:
+        for each in range(unit - SLICES + 1 if all_of_it else sources.swept + 1, unit + 1):
+            sweep_slice(sources, each % SLICES, unit, all_of_it)
+    sources.swept = unit
 
 
 cdef inline uint8_t *cell_of(Sources *sources, uint64_t hashed, int which) noexcept nogil:
     """One of the cells of a source; the low bits of the hash have picked its place already."""
     cdef uint64_t block = (hashed >> 20) & (sources.blocks - 1)
-    return sources.memory + block * BLOCK + ((hashed >> (46 + 6 * which)) & (BLOCK - 1))
+    return (<uint8_t *>sources.memory) + block * BLOCK + (
+        (hashed >> (46 + 6 * which)) & (BLOCK - 1))
+
+
+cdef inline void note_used(Sources *sources, uint64_t hashed) noexcept nogil:
+    cdef uint64_t block = (hashed >> 20) & (sources.blocks - 1)
+    sources.used |= <uint64_t>1 << (block // (sources.blocks // SLICES))
 
 
 cdef int knock(Sources *sources, uint64_t hashed, uint64_t now_ns) noexcept nogil:
@@ -130,6 +154,7 @@ cdef int knock(Sources *sources, uint64_t hashed, uint64_t now_ns) noexcept nogi
             was_here = False
         oldest = max(oldest, age)
         times = min(times, cell[0] & 3)
+    note_used(sources, hashed)
     for which in range(CELLS):
         cell = cell_of(sources, hashed, which)
         age = STAMPS if cell[0] == 0 else age_of(cell[0], unit)
@@ -143,6 +168,7 @@ cdef void settle(Sources *sources, uint64_t name, uint64_t now_ns) noexcept nogi
     """Remember that a source was answered: it is not new any more."""
     cdef uint64_t hashed = hash_words(&sources.key, &name, 1)
     cdef int which
+    note_used(sources, hashed)
     for which in range(CELLS):
         cell_of(sources, hashed, which)[0] = <uint8_t>(
             ((now_ns >> UNIT_BITS) % STAMPS + 1) << 2 | 3)

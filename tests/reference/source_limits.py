@@ -11,6 +11,7 @@ from enum import Enum
 UNIT_NS = 1 << 30
 RECENT = 2
 HORIZON = 30
+PAUSE = 16
 
 
 class Standing(Enum):
@@ -40,6 +41,8 @@ class SlowLimits:
     sources: dict[bytes, Source] = field(default_factory=dict)
     memory: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     """Unit of time when it came last while the place did not know it, and how often."""
+    swept: int | None = None
+    """Unit of time when one came last whom the place did not know."""
     due_ns: int = 0
 
     def allows(self, address: bytes, now_ns: int) -> bool:
@@ -81,6 +84,9 @@ class SlowLimits:
         return source, standing
 
     def _knock(self, name: bytes, unit: int) -> Standing:
+        if self.swept is not None and unit - self.swept > PAUSE:
+            self.memory.clear()
+        self.swept = unit
         last, times = self.memory.get(name, (-HORIZON - 1, 0))
         age = unit - last
         self.memory[name] = unit, min(times + 1, 3) if age <= HORIZON else 1

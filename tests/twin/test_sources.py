@@ -175,9 +175,11 @@ def test_who_asks_again_comes_before_a_flood_of_ever_new_sources() -> None:
 
 
 def test_a_source_is_new_again_after_the_memory_has_let_it_go() -> None:
-    table = limits(rate=1, burst=4, source_rate=20, source_burst=40)
+    table = limits(rate=10, burst=4, source_rate=20, source_burst=40)
     for n in range(1, 20):  # more than a place holds
         table.allows(address(n), S + n)
+    for second in range(20):
+        table.allows(address(1 << 20 | second), S + second * S)
     later_ns = S + 20 * S
     assert sum(table.allows(address(n), later_ns + n) for n in range(1, 10)) == 2, "all known"
     later_ns += 100 * S
@@ -206,3 +208,21 @@ def test_after_a_long_silence_all_are_new() -> None:
         table.allows(address(n), S + n)
     then_ns = S + 63 * (1 << 30)  # the same stamp
     assert [table.allows(address(n), then_ns + n) for n in range(1, 4)] == [True, True, True]
+
+
+@pytest.mark.parametrize("pause", [1, 7, 15, 16, 17, 30, 31, 33, 62, 63, 64])
+def test_seldom_or_often_the_horizon_is_the_same(pause: int) -> None:
+    """However long nobody came that the table does not know, what is old is not taken for new."""
+    table = limits(rate=1000, burst=4, source_rate=20, source_burst=40)
+    slow = SlowLimits(S // 1000, 4, S // 20, 40, PLACE)
+    for unit in range(0, 260, pause):
+        for n in range(3):
+            now_ns = S + unit * (1 << 30) + n
+            fresh = address(1 << 20 | unit << 4 | n)
+            assert table.allows(fresh, now_ns) == slow.allows(fresh, now_ns)
+    now_ns = S + 260 * (1 << 30)
+    for unit in range(0, 260, pause):
+        now_ns += S // 100
+        old = [address(1 << 20 | unit << 4 | n) for n in range(3)]
+        fast_says = [table.allows(one, now_ns + n) for n, one in enumerate(old)]
+        assert fast_says == [slow.allows(one, now_ns + n) for n, one in enumerate(old)], unit
