@@ -37,14 +37,15 @@ from hipgw.wire import DhGroupList, HipPacket, PacketType, emit_packet
 ROUNDS = 5
 SECONDS = 3
 EXCHANGES = 100
-SPREADS: Final = (256, 8192, 65_536)
-"""Source addresses: fewer than a rate limiter remembers, or more."""
-GOAL_SPREAD: Final = 8192
+SPREADS: Final = (256, 8192, 65_536, 1_000_000)
+"""Source addresses: fewer than the table of the limiter holds, or more."""
+ANSWER_SPREAD: Final = 65_536
+GOAL_SPREADS: Final = (8192, 65_536, 1_000_000)
 ECHO_PORT = 10501
 HIP_PORT = 10500
-FIRST_SOURCE = "10.200.0.0"
-FIRST_HONEST = "10.201.0.1"
-SOURCES = "10.200.0.0/15"
+FIRST_SOURCE = "100.64.0.0"
+FIRST_HONEST = "100.127.0.1"
+SOURCES = "100.64.0.0/10"
 FLOOD_S = 50
 PATIENCE_S = 20.0
 HIT_TAIL_AT = 4 + 8 + 12
@@ -123,7 +124,7 @@ def answered_per_core(lab: Lab, flood: Flood, seconds: int) -> tuple[float, floa
     """R1s of `b` by the CPU time of the thread that worked most; share of I1s that it answered."""
     b = lab.host("b")
     before_s, before = thread_times(pid_of(b)), strangers(b)
-    running = flood.start(HIP_PORT, seconds, SPREADS[-1])
+    running = flood.start(HIP_PORT, seconds, ANSWER_SPREAD)
     rate = sent_of(running)
     after, after_s = strangers(b), thread_times(pid_of(b))
     busiest_s = max(after_s[thread] - before_s.get(thread, 0.0) for thread in after_s)
@@ -136,7 +137,7 @@ def echoed_per_core(lab: Lab, flood: Flood, program: str, seconds: int) -> tuple
     echo = lab.host("b").popen([program, str(ECHO_PORT)])
     if echo.stdout is None or echo.stdout.readline() != "ready\n":
         raise HostError("the echo did not start")
-    rate = sent_of(flood.start(ECHO_PORT, seconds, SPREADS[-1]))
+    rate = sent_of(flood.start(ECHO_PORT, seconds, ANSWER_SPREAD))
     echo.terminate()
     said, _ = echo.communicate(timeout=10)
     echoed, cpu_s = said.split()
@@ -260,7 +261,7 @@ def main() -> None:
             say(line)
             say(str(series("base exchange during the flood", "ms", [1e3 * one for one in took])))
             share = 100 * sum(one < GOAL_S for one in took) / len(took)
-            if sources == GOAL_SPREAD:
+            if sources in GOAL_SPREADS:
                 say(goal_line(f"under {GOAL_S:g} s", share, GOAL_PERCENT, "%", at_most=False))
             else:
                 say(f"under {GOAL_S:g} s: {share:.0f} %")

@@ -6,6 +6,18 @@ from hipgw._fastpath.keyed_hash cimport HashKey
 
 cdef enum:
     WAYS = 8                    # sources that share a place of the table
+    BLOCK = 64                  # cells of the memory that share a cache line
+    CELLS = 3                   # of each source, all in one block
+    UNIT_BITS = 30              # the memory counts time in units of 2^30 ns, 1.07 s
+    STAMPS = 63                 # units until a stamp comes again
+    RECENT = 2                  # units: who comes back within so many has asked again
+    HORIZON = 30                # units for which the memory keeps a source
+    SLICES = 16                 # a part of the memory is looked through in each unit
+
+cdef enum:
+    KNOWN                       # seen before, long ago or often, or answered already
+    NEW                         # never seen within the memory
+    AGAIN                       # new a moment ago, not answered, asks once more
 
 cdef struct Source:
     uint64_t name               # IPv4 address, or upper half of an IPv6 address
@@ -26,6 +38,10 @@ cdef struct Sources:
     Rate total
     uint64_t quiet_ns           # who has kept silent for longer is new again
     uint64_t total_due_ns
+    uint64_t *memory            # cells of 8 bits: stamp of six, how often of two; 0 is never
+    uint64_t blocks             # of the memory, a power of two
+    uint64_t swept              # unit up to which the memory has been looked through
+    uint64_t used               # a bit for each slice that may hold anything
 
 # 0, or -1 without memory. Rates are answers a second, bursts answers.
 cdef int sources_init(

@@ -45,14 +45,21 @@ def render_sas(answer: dict[str, Any]) -> str:
 def _pair_block(local_hit: str, peer_hit: str, members: list[dict[str, Any]]) -> str:
     name = next((sa["name"] for sa in members if sa.get("name")), None)
     title = bold(name or peer_hit)
-    legacy = " (legacy: HIPv1)" if any(sa.get("legacy") for sa in members) else ""
-    lines = [f"{title}: {local_hit} > {peer_hit}{legacy}"]
+    lines = [f"{title}: {local_hit} > {peer_hit}{_legacy(members)}"]
     if lsis := _lsis(members):
         lines.append(f"  lsi {lsis}")
     lines.append(f"  path {_path(members[0])}")
     ordered = sorted(members, key=lambda sa: (sa["direction"] != "in", sa.get("current") is False))
     lines += [f"  {line}" for sa in ordered for line in _sa_lines(sa)]
     return "\n".join(lines)
+
+
+def _legacy(members: list[dict[str, Any]]) -> str:
+    """What of old the association uses, if it uses any."""
+    if not any(sa.get("legacy") for sa in members):
+        return ""
+    use = members[0].get("legacy_use") or [f"HIPv{members[0].get('version', 1)}"]
+    return f" (legacy: {', '.join(use)})"
 
 
 def _lsis(members: list[dict[str, Any]]) -> str:

@@ -148,8 +148,8 @@ def _peer_block(peer: dict[str, Any]) -> str:
         state += f" for {duration(peer['since_s'])}"
     fields.append(("state", state))
     if peer.get("legacy") and peer.get("since_s") is not None:
-        weak = "" if peer["version"] == 1 else ", weak key or group"
-        fields.append(("legacy", f"HIPv{peer['version']}{weak}"))
+        use = peer.get("legacy_use") or [f"HIPv{peer['version']}"]
+        fields.append(("legacy", ", ".join(use)))
     if peer.get("esp_suite"):
         fields.append(("suite", suite_name(peer["esp_suite"])))
     if peer.get("compatibility"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from hipgw.compat.control_client import ControlClient
-from hipgw.compat.hipconf_commands import SENT, Reply, WordError
+from hipgw.compat.hipconf_commands import SENT, Reply, WordError, valid_hit
 
 SWITCHES: Final = {"on": True, "off": False}
 K_MOST: Final = 28
@@ -37,51 +37,51 @@ def locator(client: ControlClient, arguments: Sequence[str]) -> Reply:
 
 
 def get_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`get puzzle all`: the difficulty of our puzzles."""
-    _check_all(arguments[0])
-    return _difficulty(client.call("puzzle"))
+    """`get puzzle HIT|all`: the difficulty of our puzzles, for one peer or for everybody else."""
+    return _difficulty(client.call("puzzle", **_whose(arguments[0])))
 
 
 def set_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`set puzzle all K`, or `auto` for one that follows the load."""
-    _check_all(arguments[0])
-    if arguments[1] == "auto":
-        return _changed(client, puzzle="auto")
+    """`set puzzle HIT|all K`; `auto` follows the load, for a HIT as everybody's does."""
+    whose, value = _whose(arguments[0]), arguments[1]
+    if value == "auto":
+        return _changed(client, whose) if whose else _changed(client, whose, puzzle="auto")
     try:
-        k = int(arguments[1])
+        k = int(value)
     except ValueError as error:
-        raise WordError(f"Invalid argument '{arguments[1]}': a number of bits or auto") from error
-    return _fixed(client, k)
+        raise WordError(f"Invalid argument '{value}': a number of bits or auto") from error
+    return _fixed(client, whose, k)
 
 
 def inc_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`inc puzzle all`: one bit harder, and fixed."""
-    _check_all(arguments[0])
-    return _fixed(client, client.call("puzzle")["k"] + 1)
+    """`inc puzzle HIT|all`: one bit harder, and fixed."""
+    whose = _whose(arguments[0])
+    return _fixed(client, whose, client.call("puzzle", **whose)["k"] + 1)
 
 
 def dec_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`dec puzzle all`: one bit easier, and fixed."""
-    _check_all(arguments[0])
-    return _fixed(client, client.call("puzzle")["k"] - 1)
+    """`dec puzzle HIT|all`: one bit easier, and fixed."""
+    whose = _whose(arguments[0])
+    return _fixed(client, whose, client.call("puzzle", **whose)["k"] - 1)
 
 
 def new_puzzle(client: ControlClient, arguments: Sequence[str]) -> Reply:
-    """`new puzzle all`: other puzzles of the same difficulty."""
-    _check_all(arguments[0])
-    answer = client.call("new_puzzle")
+    """`new puzzle HIT|all`: other puzzles of the same difficulty; everybody gets them."""
+    answer = client.call("new_puzzle", **_whose(arguments[0]))
     return Reply(EFFECTIVE, answer)
 
 
-def _fixed(client: ControlClient, k: int) -> Reply:
+def _fixed(client: ControlClient, whose: dict[str, str], k: int) -> Reply:
     if not 0 <= k <= K_MOST:
         raise WordError(f"Puzzle difficulty {k} is out of range: 0 to {K_MOST}")
-    return _changed(client, puzzle="fixed", puzzle_k=k)
+    if whose:
+        return _changed(client, whose, k=k)
+    return _changed(client, whose, puzzle="fixed", puzzle_k=k)
 
 
-def _changed(client: ControlClient, **keys: object) -> Reply:
-    client.call("set", **keys)
-    reply = _difficulty(client.call("puzzle"))
+def _changed(client: ControlClient, whose: dict[str, str], **keys: object) -> Reply:
+    client.call("set_peer_puzzle" if whose else "set", **whose, **keys)
+    reply = _difficulty(client.call("puzzle", **whose))
     return Reply(reply.text + EFFECTIVE, reply.document)
 
 
@@ -89,11 +89,9 @@ def _difficulty(answer: dict[str, Any]) -> Reply:
     return Reply(f"Puzzle difficulty is: {answer['k']}\n", answer)
 
 
-def _check_all(word: str) -> None:
-    if word != "all":
-        raise WordError(
-            f'Invalid argument "{word}". Use "all": hipgw has one difficulty for all peers.'
-        )
+def _whose(word: str) -> dict[str, str]:
+    """Parameters for the peer that a word names; none for everybody."""
+    return {} if word == "all" else {"hit": valid_hit(word)}
 
 
 def _switch(word: str) -> bool:

@@ -28,6 +28,7 @@ from hipgw.dataplane.ciphers import CipherBackend
 from hipgw.dataplane.interface import Preference
 from hipgw.drivers.nfqueue import Intercept
 from hipgw.drivers.offload import Offload
+from hipgw.proto.config import PUZZLE_PEERS_MOST
 from hipgw.resolve import Peer
 from hipgw.values import (
     HIP_UDP_PORT,
@@ -52,6 +53,7 @@ INTERCEPTS: Final = {way.value: way for way in Intercept}
 OFFLOADS: Final = {switch.value: switch for switch in Offload}
 BACKENDS: Final = {preference.value: preference for preference in Preference}
 CIPHER_BACKENDS: Final = {backend.value: backend for backend in CipherBackend}
+PUZZLE_K: Final = read.whole_number(0, 28, "bits")
 PORT: Final = read.whole_number(1, 65535)
 
 
@@ -74,6 +76,7 @@ class IdentityOptions:
     domain_identifier: str = option(
         "",
         read.matching(read.HOST_NAME, "a host name (FQDN) or user@realm", may_be_empty=True),
+        reloadable=True,
     )
 
 
@@ -160,9 +163,9 @@ class HipOptions:
         read.several(read.one_of(read.ESP_SUITES), least=1, most=SUITES_MOST),
     )
     puzzle: str = option("auto", read.one_of(("auto", "fixed")), reloadable=True)
-    puzzle_k: int = option(0, read.whole_number(0, 28, "bits"), reloadable=True)
-    puzzle_k_ceiling: int = option(16, read.whole_number(0, 28, "bits"), reloadable=True)
-    puzzle_k_limit: int = option(22, read.whole_number(0, 28, "bits"), reloadable=True)
+    puzzle_k: int = option(0, PUZZLE_K, reloadable=True)
+    puzzle_k_ceiling: int = option(16, PUZZLE_K, reloadable=True)
+    puzzle_k_limit: int = option(22, PUZZLE_K, reloadable=True)
     default_version: int = option(2, read.whole_number(1, 2))
     accept_anonymous: bool = option(True, read.flag, reloadable=True)
     unused_association_lifetime_s: float = option(
@@ -199,14 +202,16 @@ class HipOptions:
 class LegacyOptions:
     """`[legacy]`: what peers may use that speak HIPv1 or have weak keys."""
 
-    every_peer: bool = option(False, read.flag)
+    every_peer: bool = option(False, read.flag, reloadable=True)
     dh_groups: tuple[DhGroup, ...] = option(
         (DhGroup.MODP_3072, DhGroup.MODP_1536),
         read.several(read.one_of(read.DH_GROUPS_V1), least=1, most=2),
+        reloadable=True,
     )
     transforms: tuple[HipTransform, ...] = option(
         (HipTransform.AES_128_CBC_HMAC_SHA1, HipTransform.TRIPLE_DES_CBC_HMAC_SHA1),
         read.several(read.one_of(read.TRANSFORMS_V1), least=1, most=SUITES_MOST),
+        reloadable=True,
     )
     esp_suites: tuple[EspSuite, ...] = option(
         (EspSuite.V1_AES_128_CBC_HMAC_SHA1, EspSuite.V1_TRIPLE_DES_CBC_HMAC_SHA1),
@@ -218,9 +223,9 @@ class LegacyOptions:
 class OpportunisticOptions:
     """`[opportunistic]`: associations with whoever is at an address (RFC 7401 section 4.1.8)."""
 
-    answer: bool = option(False, read.flag)
-    initiate: bool = option(False, read.flag)
-    pin: bool = option(True, read.flag)
+    answer: bool = option(False, read.flag, reloadable=True)
+    initiate: bool = option(False, read.flag, reloadable=True)
+    pin: bool = option(True, read.flag, reloadable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +308,8 @@ class PeerOptions:
     subnets: tuple[IPv4Network | IPv6Network, ...] = option(
         (), read.several(read.subnet), reloadable=True
     )
+    puzzle_k: int | None = option(None, PUZZLE_K, reloadable=True)
+    """Of our puzzles for it; None: as everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +349,11 @@ class Config:
     def compatibility(self) -> dict[Hit, Quirks]:
         """The compatibility switches of the peers that have any."""
         return {peer.hit: peer.compatibility for peer in self.peers if peer.compatibility}
+
+    def puzzle_ks(self) -> dict[Hit, int]:
+        """The puzzle difficulties of the peers that have one of their own."""
+        said = {peer.hit: peer.puzzle_k for peer in self.peers}
+        return {hit: k for hit, k in said.items() if k is not None}
 
 
 TABLES: Final[Mapping[str, type]] = {
@@ -442,6 +454,7 @@ def _check_peers(
 ) -> None:
     """No HIT, LSI or name twice, and LSIs inside the prefix; a name may be that of two versions."""
     seen: dict[tuple[str, object], int] = {}
+    puzzled = 0
     for index, peer in peers:
         name = (peer.hit.version, peer.name.lower()) if peer.name else None
         values = {"hit": peer.hit, "lsi": peer.lsi, "name": name}
@@ -453,6 +466,13 @@ def _check_peers(
                 shown = peer.name.lower() if key == "name" else value
                 troubles.add(
                     ("peer", index, key), f"{shown} is that of peer[{first}]: expected another one"
+                )
+        if peer.puzzle_k is not None:
+            puzzled += 1
+            if puzzled == PUZZLE_PEERS_MOST + 1:
+                troubles.add(
+                    ("peer", index, "puzzle_k"),
+                    f"expected at most {PUZZLE_PEERS_MOST} peers with a difficulty of their own",
                 )
         if peer.lsi is not None:
             address = IPv4Address(peer.lsi.packed)

@@ -20,7 +20,7 @@ Method: parameters -> result.  Those marked * change something: root only.
     default_hip_version: -> {"version"};  set_default_hip_version*: version -> {"version"}
 
 `upkeep_methods` has more: rekey*, manual_update*, locators; `settings_methods` has reload*, set*,
-puzzle, new_puzzle*; `identity_methods`, too.
+puzzle, set_peer_puzzle*, new_puzzle*; `identity_methods`, too.
 
 A target is a HIT, an LSI, or a name of the configuration or a hosts file.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hipgw.daemon.compatible import CompatiblePeers
 from hipgw.daemon.config import Config, HipOptions
@@ -33,6 +33,7 @@ def endpoint_config(
     *,
     legacy_peers: LegacyPeers | None = None,
     compatible_peers: CompatiblePeers | None = None,
+    puzzle_ks: Mapping[Hit, int] | None = None,
 ) -> EndpointConfig:
     """Options of `[hip]` and `[identity]` for `Endpoint`.
 
@@ -43,6 +44,7 @@ def endpoint_config(
         rendezvous_of: the rendezvous servers of a peer.
         legacy_peers: who may use what is of old; by default as `config` says, for ever.
         compatible_peers: who leaves the RFCs where; by default likewise.
+        puzzle_ks: difficulty for single peers; by default likewise.
 
     Raises:
         ConfigError: a domain identifier that cannot be sent, or no ESP suite of `[legacy]` that
@@ -76,6 +78,7 @@ def endpoint_config(
         puzzle_auto=hip.puzzle == "auto",
         puzzle_k_ceiling=max(hip.puzzle_k, hip.puzzle_k_ceiling),
         puzzle_k_most=hip.puzzle_k_limit,
+        puzzle_ks=config.puzzle_ks() if puzzle_ks is None else puzzle_ks,
         r1_counter=r1_counter,
         ual_s=hip.unused_association_lifetime_s,
         rekey_s=hip.rekey_s,

@@ -24,6 +24,7 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.peer_puzzles import PeerPuzzles
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.traffic import Paths, Traffic
@@ -129,6 +130,7 @@ class Gateway:
         self.config = config
         self.legacy: Final = LegacyPeers(config)
         self.compatible: Final = CompatiblePeers(config)
+        self.puzzles = PeerPuzzles.of(config)
         self.default_version = config.hip.default_version
         """HIP version of the HIT that a name stands for when there is one of each."""
         self.facts = facts

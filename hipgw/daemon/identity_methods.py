@@ -67,13 +67,19 @@ class IdentityMethods:
         """
         text, is_anonymous = given.get("local"), given.get("anonymous", False)
         if text is None:
-            return await self._gateway.own.anonymous() if is_anonymous else None
+            return await self._anonymous() if is_anonymous else None
         entry = self._named(str(text))
         if is_anonymous and not entry.traits.is_anonymous:
             raise RefusedError("bad_params", f"{text} is not anonymous", "leave one of both out")
         if entry.is_retired:
             raise RefusedError("bad_params", f"{text} is on its way out", "choose another identity")
         return entry
+
+    async def _anonymous(self) -> NamedIdentity:
+        try:
+            return await self._gateway.own.anonymous()
+        except LocalProtocolError as error:
+            raise RefusedError("conflict", str(error), "see `hipgw identity list`") from error
 
     def _named(self, text: str) -> NamedIdentity:
         entry = self._gateway.own.named(text)

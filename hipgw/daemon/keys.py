@@ -42,6 +42,8 @@ class NamedIdentity:
     """What a rotation makes."""
     rotate_s: float = 0.0
     """After this time another key takes the name; 0 is never."""
+    domain_identifier: str | None = None
+    """What was said of it alone; None: that of `[identity]`, but none for an anonymous one."""
     is_retired: bool = False
     """Whether it only waits for its last association to end."""
 

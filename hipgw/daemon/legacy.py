@@ -18,7 +18,7 @@ class LegacyPeers:
     """`[legacy] every_peer` and `[[peer]] legacy`."""
 
     def __init__(self, config: Config) -> None:
-        self._every_peer: Final = config.legacy.every_peer
+        self._every_peer = config.legacy.every_peer
         self._peers: frozenset[Hit] = _named(config)
 
     def is_legacy(self, peer: Hit) -> bool:
@@ -30,9 +30,10 @@ class LegacyPeers:
         return self._every_peer or any(hit.version == 1 for hit in self._peers)
 
     def update(self, config: Config) -> bool:
-        """Take the peers of a configuration that was read again; whether they differ."""
-        before, self._peers = self._peers, _named(config)
-        return before != self._peers
+        """Take a configuration that was read again; whether it says something else of anybody."""
+        before = self._every_peer, self._peers
+        self._every_peer, self._peers = config.legacy.every_peer, _named(config)
+        return before != (self._every_peer, self._peers)
 
 
 def _named(config: Config) -> frozenset[Hit]:

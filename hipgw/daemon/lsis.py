@@ -70,6 +70,10 @@ class LsiRegistry:
             log.warning("LSI of the last run is taken", extra={"peer_hit": hit})
         return own
 
+    def check_room(self) -> None:
+        """Raise LsiConflictError if one more identity of this host would get no LSI."""
+        self._table.lowest_free()
+
     def add_own(self, hit: Hit, aliases: Sequence[Hit] = ()) -> Lsi:
         """The LSI of one more identity of this host, and of its other HITs."""
         self._aliases |= dict.fromkeys(aliases, hit)

@@ -39,12 +39,30 @@ class Opportunity:
         self.pins: Final = pins
         self.answers = options.answer
         self.initiates = options.initiate
-        if options.pin:
-            for pin in pins.all():
-                gateway.resolver.add_mapping(pin.hit, pin.address)
+        self._use_pins()
+
+    def _use_pins(self) -> None:
+        """Whoever is pinned to an address can be reached there."""
+        if self._gateway.config.opportunistic.pin:
+            for pin in self.pins.all():
+                self._gateway.resolver.add_mapping(pin.hit, pin.address)
+
+    @property
+    def changed_by_hand(self) -> frozenset[str]:
+        """Keys that differ from the configuration since somebody said so."""
+        options = self._gateway.config.opportunistic
+        shown = {"answer": self.answers, "initiate": self.initiates}
+        differ = (key for key, is_on in shown.items() if getattr(options, key) != is_on)
+        return frozenset(f"opportunistic.{key}" for key in differ)
+
+    def follow(self) -> None:
+        """Be as the configuration says, which was read again; what is known stays known."""
+        options = self._gateway.config.opportunistic
+        self.set(answer=options.answer, initiate=options.initiate)
+        self._use_pins()
 
     def set(self, *, answer: bool | None, initiate: bool | None) -> None:
-        """Turn the sides of it on and off, until the daemon stops."""
+        """Turn the sides of it on and off, until the next reload or restart."""
         gateway = self._gateway
         if initiate is not None:
             self.initiates = initiate

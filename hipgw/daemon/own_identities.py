@@ -47,7 +47,7 @@ def start_identities(config: Config) -> list[NamedIdentity]:
     for entry in load_identities(directory, config.identity.default):
         said = options.pop(entry.name, HostIdentityOptions(entry.name))
         traits = traits_for(said.domain_identifier, general, is_anonymous=said.anonymous)
-        entries.append(replace(entry, traits=traits))
+        entries.append(replace(entry, traits=traits, domain_identifier=said.domain_identifier))
     for said in options.values():
         traits = traits_for(said.domain_identifier, general, is_anonymous=said.anonymous)
         is_on_disk = said.keep or not said.anonymous
@@ -56,7 +56,15 @@ def start_identities(config: Config) -> list[NamedIdentity]:
         else:
             identity = PrivateHostIdentity.generate(said.kind)
         entries.append(
-            NamedIdentity(said.name, identity, traits, is_on_disk, said.kind, said.rotate_s)
+            NamedIdentity(
+                said.name,
+                identity,
+                traits,
+                is_on_disk,
+                said.kind,
+                said.rotate_s,
+                said.domain_identifier,
+            )
         )
     return entries
 
@@ -75,6 +83,7 @@ class OwnIdentities:
         self._gateway = gateway
         self._readdress = readdress
         self._born: dict[Hit, float] = {}
+        self._making_anonymous: Final = asyncio.Lock()
         gateway.listen(self._on_event)
 
     @property
@@ -106,20 +115,29 @@ class OwnIdentities:
         chosen = self.of_peer(peer)
         if chosen is not None:
             return chosen
-        fit = (one for one in self.entries if one.hit_for(peer).version == peer.version)
+        fit = (
+            one
+            for one in self.entries
+            if one.hit_for(peer).version == peer.version and not one.is_retired
+        )
         return next(fit, self.entries[0])
 
     async def anonymous(self) -> NamedIdentity:
-        """An anonymous identity, made now if there is none."""
-        for entry in reversed(self.entries):
-            if entry.traits.is_anonymous and not entry.is_retired:
-                return entry
-        name = ANONYMOUS_NAME
-        number = 1
-        while self.named(name) is not None:
-            number += 1
-            name = f"{ANONYMOUS_NAME}-{number}"
-        return await self.make(HostIdentityOptions(name, anonymous=True))
+        """An anonymous identity, made now if there is none.
+
+        Raises:
+            LocalProtocolError: there is no room for one.
+        """
+        async with self._making_anonymous:
+            for entry in reversed(self.entries):
+                if entry.traits.is_anonymous and not entry.is_retired:
+                    return entry
+            name = ANONYMOUS_NAME
+            number = 1
+            while self.named(name) is not None:
+                number += 1
+                name = f"{ANONYMOUS_NAME}-{number}"
+            return await self.make(HostIdentityOptions(name, anonymous=True))
 
     async def make(self, options: HostIdentityOptions) -> NamedIdentity:
         """Make a key and use it at once; on disk unless it is anonymous and not to be kept.
@@ -145,7 +163,13 @@ class OwnIdentities:
             identity = await asyncio.to_thread(PrivateHostIdentity.generate, options.kind)
         self._check_new(options.name)
         entry = NamedIdentity(
-            options.name, identity, traits, is_on_disk, options.kind, options.rotate_s
+            options.name,
+            identity,
+            traits,
+            is_on_disk,
+            options.kind,
+            options.rotate_s,
+            options.domain_identifier,
         )
         self.add(entry)
         return entry
@@ -170,7 +194,7 @@ class OwnIdentities:
             options.domain_identifier,
             is_anonymous=said.anonymous or is_anonymous,
         )
-        entry = NamedIdentity(name, identity, traits)
+        entry = NamedIdentity(name, identity, traits, domain_identifier=said.domain_identifier)
         self.add(entry)
         return entry
 
@@ -185,8 +209,13 @@ class OwnIdentities:
             raise LocalProtocolError(f"there is an identity called {name!r} already")
         if hit is not None and hit in self._gateway.facts.hits:
             raise LocalProtocolError(f"{hit} is an identity of this host already")
+        self._check_room()
+
+    def _check_room(self) -> None:
+        """Those count, too, that wait for their last association to end."""
         if len(self.entries) >= IDENTITIES_MOST:
             raise LocalProtocolError(f"there are {IDENTITIES_MOST} identities: remove some first")
+        self._gateway.lsis.check_room()
 
     def add(self, entry: NamedIdentity) -> None:
         """Use an identity from now on."""
@@ -252,17 +281,43 @@ class OwnIdentities:
         """Give the name of an anonymous identity in memory to a new key; the old one is retired.
 
         Raises:
-            LocalProtocolError: the key is public, or on disk.
+            LocalProtocolError: the key is public, on disk or gone, or there are too many.
         """
         if not entry.traits.is_anonymous or entry.is_on_disk:
             raise LocalProtocolError(
                 f"{entry.name} is public or kept on disk: only anonymous identities rotate"
             )
+        self._check_room()
         identity = await asyncio.to_thread(PrivateHostIdentity.generate, entry.kind)
+        self._check_room()
+        entry = self.named(str(entry.hit)) or entry  # a reload may have changed how it shows itself
         self.retire(entry)
         successor = replace(entry, identity=identity, is_retired=False)
         self.add(successor)
         return successor
+
+    def follow(self) -> None:
+        """The configuration may have another domain identifier: show it with those that follow it.
+
+        Raises:
+            ConfigError: one that cannot be sent.
+        """
+        gateway = self._gateway
+        facts, general = gateway.facts, gateway.config.identity.domain_identifier
+        entries = tuple(
+            replace(
+                one,
+                traits=traits_for(
+                    one.domain_identifier, general, is_anonymous=one.traits.is_anonymous
+                ),
+            )
+            for one in facts.identities
+        )
+        if entries == facts.identities:
+            return
+        gateway.facts = replace(facts, identities=entries)
+        traits = {one.hit: one.traits for one in entries}
+        gateway.engine.step(lambda now: gateway.engine.endpoint.show_identities(traits, now))
 
     def own_of_peers(self) -> list[tuple[Hit, Lsi, NamedIdentity, Lsi]]:
         """Peers that a certain one of us talks to: their HIT and LSI, our identity and its LSI."""
@@ -319,6 +374,8 @@ class OwnIdentities:
                 try:
                     await self.rotate(entry)
                 except LocalProtocolError as error:
+                    if self.named(str(entry.hit)) is not None:
+                        self._born[entry.hit] = self._gateway.engine.now()  # not again at once
                     log.warning(
                         "host identity not rotated", extra={"key": entry.name, "reason": error}
                     )

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Network
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 from hipgw.daemon.certificate_config import load_certificates
-from hipgw.daemon.config import TABLES, Config, HipOptions, changed_keys, load_config
+from hipgw.daemon.config import (
+    PUZZLE_K,
+    TABLES,
+    Config,
+    HipOptions,
+    changed_keys,
+    load_config,
+)
 from hipgw.daemon.engine_config import endpoint_config
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.logs import set_level
+from hipgw.daemon.peer_puzzles import PeerPuzzles
 from hipgw.errors import ConfigError, LocalProtocolError
 from hipgw.proto import EndpointConfig
+from hipgw.values import Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +76,19 @@ class Reloader:
         if self._file is None:
             raise ConfigError("the daemon runs without a configuration file: nothing to read again")
         wanted = load_config(self._file)
+        _check_until_restart(self._gateway.config, wanted)
         certificates = load_certificates(
             wanted.certificates,
             wanted.certificate_requirements(),
             self._gateway.facts.public_identities,
         )
         live, fixed = changed_keys(self._gateway.config, wanted)
-        self._take(with_live_keys(self._gateway.config, wanted))
+        if self._gateway.puzzles.by_hand and "peer" not in live:
+            live.insert(0, "peer")
+        live += sorted(self._gateway.opportunity.changed_by_hand - set(live))
+        live_config = with_live_keys(self._gateway.config, wanted)
+        self._take(live_config, PeerPuzzles.of(live_config))
+        self._gateway.opportunity.follow()
         self._gateway.take_certificates(certificates)
         self._gateway.changed_by_hand = frozenset()
         return Reloaded(tuple(live), tuple(fixed))
@@ -95,10 +111,24 @@ class Reloader:
                 values[name] = read(value)
             except ValueError as error:
                 raise ConfigError(str(error), key=f"hip.{name}") from error
-        self._take(replace(config, hip=replace(config.hip, **values)))
+        self._take(replace(config, hip=replace(config.hip, **values)), self._gateway.puzzles)
         self._gateway.changed_by_hand |= {f"hip.{name}" for name in keys}
 
-    def _take(self, config: Config) -> None:
+    def set_puzzle_of(self, peer: Hit, k: int | None) -> None:
+        """Give one peer puzzles of K bits, or the same as everybody; until the next reload.
+
+        Raises:
+            ConfigError: no such K, or too many peers with one of their own.
+        """
+        gateway = self._gateway
+        if k is not None:
+            try:
+                PUZZLE_K(k)
+            except ValueError as error:
+                raise ConfigError(str(error), key="peer.puzzle_k") from error
+        self._take(gateway.config, gateway.puzzles.with_one(peer, k))
+
+    def _take(self, config: Config, puzzles: PeerPuzzles) -> None:
         """Everything that can refuse comes first."""
         gateway = self._gateway
         try:
@@ -109,6 +139,7 @@ class Reloader:
                 gateway.resolver.rendezvous_of,
                 legacy_peers=gateway.legacy,
                 compatible_peers=gateway.compatible,
+                puzzle_ks=puzzles.ks,
             )
         except LocalProtocolError as error:
             raise ConfigError(str(error), key="hip") from error
@@ -118,7 +149,7 @@ class Reloader:
         if are_peers_new:
             gateway.resolver.set_peers(config.known_peers())
             gateway.lsis.apply_fixed()
-        gateway.config = config
+        gateway.config, gateway.puzzles = config, puzzles
         if are_subnets_new and gateway.subnets is not None:
             gateway.subnets.apply()
         if are_peers_new:
@@ -128,6 +159,18 @@ class Reloader:
         gateway.take_compatibility(config)
         if gateway.legacy.update(config):
             gateway.engine.step(gateway.engine.endpoint.legacy_changed)
+        gateway.own.follow()
 
     def _reconfigure(self, wanted: EndpointConfig, now: float) -> None:
         self._gateway.engine.endpoint.reconfigure(wanted, now)
+
+
+def _check_until_restart(running: Config, wanted: Config) -> None:
+    """Subnets were checked against the new prefix of LSIs, but the present one holds till then."""
+    prefix = running.network.lsi_prefix
+    for network in [network for peer in wanted.peers for network in peer.subnets]:
+        if isinstance(network, IPv4Network) and network.overlaps(prefix):
+            raise ConfigError(
+                f"{network} overlaps {prefix}, where LSIs are until a restart",
+                key="network.lsi_prefix",
+            )

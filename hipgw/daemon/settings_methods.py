@@ -2,8 +2,10 @@
 
     reload*: -> {"taken": [keys that hold now], "restart_needed": [keys that hold after a restart]}
     set*: any of heartbeat_s, shotgun, announce_locators, puzzle, puzzle_k -> {"set": {...}}
-    puzzle: -> {"k": of the newest R1s, "mode", "least", "ceiling"}
-    new_puzzle*: -> as puzzle; begins a new generation of R1s
+    puzzle: hit -> {"k": of the newest R1s, "mode", "least", "ceiling", "peers": [{"hit", "k"}]};
+        with a hit {"hit", "k", "own": whether it has one of its own}
+    set_peer_puzzle*: hit, k -> as puzzle with that hit; without k as everybody's
+    new_puzzle*: hit -> as puzzle; begins a new generation of R1s
 
 What `set` changes holds until the next reload or restart.  Those marked * change something: root
 only.
@@ -19,6 +21,7 @@ from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.reloading import Reloader
 from hipgw.errors import ConfigError
+from hipgw.values import Hit
 
 SETTABLE: Final[Mapping[str, type]] = {
     "heartbeat_s": float,
@@ -44,6 +47,7 @@ class SettingsMethods:
             "reload": Method(self._reload, Access.CHANGE),
             "set": Method(self._set, Access.CHANGE),
             "puzzle": Method(self._puzzle),
+            "set_peer_puzzle": Method(self._set_peer_puzzle, Access.CHANGE),
             "new_puzzle": Method(self._new_puzzle, Access.CHANGE),
         }
 
@@ -69,8 +73,12 @@ class SettingsMethods:
         return {"set": {name: getattr(hip, name) for name in given}}
 
     async def _puzzle(self, params: Params) -> dict[str, Any]:
-        take_params(params)
-        hip = self._gateway.config.hip
+        given = take_params(params, hit=str)
+        hip, puzzles = self._gateway.config.hip, self._gateway.puzzles.ks
+        if "hit" in given:
+            hit = _hit(given["hit"])
+            k = puzzles.get(hit, self._gateway.engine.endpoint.puzzle_k)
+            return {"hit": str(hit), "k": k, "own": hit in puzzles}
         return {
             "k": self._gateway.engine.endpoint.puzzle_k,
             "mode": hip.puzzle,
@@ -78,9 +86,31 @@ class SettingsMethods:
             "ceiling": max(hip.puzzle_k, hip.puzzle_k_ceiling)
             if hip.puzzle == "auto"
             else hip.puzzle_k,
+            "peers": [{"hit": str(hit), "k": k} for hit, k in puzzles.items()],
         }
 
+    async def _set_peer_puzzle(self, params: Params) -> dict[str, Any]:
+        given = take_params(params, hit=str, k=int)
+        hit = _hit(given.get("hit", ""))
+        try:
+            self._reloader.set_puzzle_of(hit, given.get("k"))
+        except ConfigError as error:
+            raise RefusedError("bad_params", str(error), "see hipgw.toml(5)") from error
+        return await self._puzzle({"hit": str(hit)})
+
     async def _new_puzzle(self, params: Params) -> dict[str, Any]:
-        take_params(params)
+        given = take_params(params, hit=str)
+        answer = await self._puzzle(given)
         self._gateway.engine.step(self._gateway.engine.endpoint.new_puzzles)
-        return await self._puzzle({})
+        return answer
+
+
+def _hit(text: str) -> Hit:
+    """A HIT of a peer, or a RefusedError."""
+    try:
+        hit = Hit.parse(text)
+    except ValueError:
+        hit = None
+    if hit is None or not hit.version:
+        raise RefusedError("bad_params", f"{text!r} is no HIT", "name a peer by its HIT")
+    return hit

@@ -18,13 +18,19 @@ class Strangers:
         self._has_association: Callable[[Hit, Hit], bool] = lambda _local, _peer: False
         self._ours: frozenset[Hit] = frozenset()
         self._apart: frozenset[Hit] = frozenset()
+        """Both of these."""
+        self._quirky: frozenset[Hit] = frozenset()
+        """As `set_apart` says."""
+        self._puzzled: frozenset[Hit] = frozenset()
+        """As the engine says: they get other puzzles."""
 
     def publish(self, offer: PublishR1s) -> None:
         """Answer with these from now on; ValueError for R1s that cannot be filled in.
 
         The limits that have not changed go on where they were.
         """
-        limits = offer.limits
+        limits, ours = offer.limits, frozenset(one.local for one in offer.r1s)
+        self._claim(self._ours, self._quirky | self._puzzled | offer.apart)
         self._desk.publish(
             opaque=offer.opaque,
             secret=offer.secret,
@@ -41,7 +47,8 @@ class Strangers:
             source_burst=limits.source_burst,
             sources_most=limits.sources_most,
         )
-        self._set_apart(self._apart, frozenset(one.local for one in offer.r1s))
+        self._puzzled = offer.apart
+        self._claim(ours, self._quirky | self._puzzled)
 
     def set_apart(self, peers: frozenset[Hit], has_association: Callable[[Hit, Hit], bool]) -> None:
         """Leave I1s of these peers to the engine, always: it has R1s of another form for them.
@@ -51,9 +58,10 @@ class Strangers:
             has_association: whether the engine has one of ours (local HIT, peer's HIT).
         """
         self._has_association = has_association
-        self._set_apart(peers, self._ours)
+        self._quirky = peers
+        self._claim(self._ours, peers | self._puzzled)
 
-    def _set_apart(self, peers: frozenset[Hit], ours: frozenset[Hit]) -> None:
+    def _claim(self, ours: frozenset[Hit], peers: frozenset[Hit]) -> None:
         before = {(local, peer) for local in self._ours for peer in self._apart}
         after = {(local, peer) for local in ours for peer in peers}
         self._ours, self._apart = ours, peers

@@ -118,7 +118,11 @@ def settings_view(gateway: Gateway) -> dict[str, Any]:
         "heartbeat_s": config.heartbeat_s,
         "announce_locators": config.announce_locators,
         "shotgun": config.shotgun,
-        "changed_by_hand": sorted(gateway.changed_by_hand),
+        "changed_by_hand": sorted(
+            gateway.changed_by_hand
+            | gateway.puzzles.changed_by_hand
+            | gateway.opportunity.changed_by_hand
+        ),
     }
 
 
@@ -209,7 +213,8 @@ def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[st
         "local_hit": str(view.local),
         "local_lsi": _text(gateway.lsis.known_lsi(view.local)),
         "version": view.version,
-        "legacy": view.is_legacy,
+        "legacy": bool(view.legacy),
+        "legacy_use": list(view.legacy),
         "state": str(view.state),
         "role": str(view.role).lower(),
         "hostname": spell_domain_identifier(view.peer_di_type, view.peer_di),
@@ -248,6 +253,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         **_usual_local(gateway, hit),
         "version": hit.version,
         "legacy": gateway.legacy.is_legacy(hit),
+        "legacy_use": [],
         "state": str(State.UNASSOCIATED),
         **dict.fromkeys(NOT_YET_KNOWN),
         **dict.fromkeys(NOT_YET_COUNTED, 0),
@@ -280,12 +286,14 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
     counters = gateway.sas.statistics_of(record)
     last_used_s = counters.last_used_s if counters else None
     names = gateway.resolver.names_of(record.peer_hit)
+    legacy = gateway.engine.endpoint.table.legacy_of(record.local_hit, record.peer_hit)
     return {
         "direction": record.direction.name.lower(),
         "spi": record.spi,
         "suite": record.suite.name,
         "version": record.local_hit.version,
-        "legacy": record.local_hit.version == 1,
+        "legacy": bool(legacy) or record.local_hit.version == 1,
+        "legacy_use": list(legacy),
         "local_hit": str(record.local_hit),
         "peer_hit": str(record.peer_hit),
         "local_lsi": _text(record.local_lsi),

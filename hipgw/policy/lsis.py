@@ -73,12 +73,27 @@ class LsiTable:
         return {h: x for h, x in self._lsi_of.items() if h not in self._kind}
 
     def give_own(self, hit: Hit) -> Lsi:
-        """The LSI of an identity of this host: the lowest address that is not taken."""
+        """The LSI of an identity of this host: the lowest address that is not taken.
+
+        Raises:
+            LsiConflictError: all are.
+        """
         if self._kind.get(hit) is LsiKind.OWN:
             return self._lsi_of[hit]
-        number = next(n for n in range(self._first, self._last + 1) if _lsi(n) not in self._hit_of)
-        self._put(hit, _lsi(number), LsiKind.OWN)
-        return _lsi(number)
+        lsi = self.lowest_free()
+        self._put(hit, lsi, LsiKind.OWN)
+        return lsi
+
+    def lowest_free(self) -> Lsi:
+        """What the next identity of this host would get.
+
+        Raises:
+            LsiConflictError: no address of the prefix is free.
+        """
+        for number in range(self._first, self._last + 1):
+            if _lsi(number) not in self._hit_of:
+                return _lsi(number)
+        raise self._no_room()
 
     def release_own(self, hit: Hit) -> None:
         """An identity of this host is no more; its LSI is free again."""
@@ -152,7 +167,10 @@ class LsiTable:
             if _lsi(number) not in self._hit_of:
                 self._cursor = number
                 return _lsi(number)
-        raise LsiConflictError(
+        raise self._no_room()
+
+    def _no_room(self) -> LsiConflictError:
+        return LsiConflictError(
             f"no LSI of {self.prefix} is free: give [network] lsi_prefix a shorter prefix"
         )
 

@@ -355,13 +355,22 @@ class Association:
     @property
     def is_legacy(self) -> bool:
         """Whether anything of old is in use that the configuration had to allow."""
+        return bool(self.legacy)
+
+    @property
+    def legacy(self) -> tuple[str, ...]:
+        """What of old is in use, in words: the version, keys, the Diffie-Hellman group."""
         keying, identity = self.keying, self.peer_identity
-        return (
-            self.dialect.VERSION != HIP_VERSION
-            or self.local.is_weak
-            or (identity is not None and identity.is_weak)
-            or (keying is not None and keying.dh_group in WEAK_DH_GROUPS)
-        )
+        found = []
+        if self.dialect.VERSION != HIP_VERSION:
+            found.append(f"HIPv{self.dialect.VERSION}")
+        if self.local.is_weak:
+            found.append(f"our key {self.local.public.kind}")
+        if identity is not None and identity.is_weak:
+            found.append(f"the peer's key {identity.kind}")
+        if keying is not None and keying.dh_group in WEAK_DH_GROUPS:
+            found.append(f"group {keying.dh_group.name.replace('_', '-')}")
+        return tuple(found)
 
     def view(self) -> AssociationView:
         """A snapshot for the operator, without secrets."""
@@ -371,7 +380,7 @@ class Association:
             local=self.local.hit,
             peer=self.peer,
             version=self.dialect.VERSION,
-            is_legacy=self.is_legacy,
+            legacy=self.legacy,
             state=self._state,
             role=self.role,
             path=self.path,

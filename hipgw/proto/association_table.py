@@ -40,6 +40,11 @@ class AssociationTable:
         association = self._core.find(local, peer)
         return None if association is None else association.view()
 
+    def legacy_of(self, local: Hit, peer: Hit) -> tuple[str, ...]:
+        """What of old the association of a pair uses; nothing without one."""
+        association = self._core.find(local, peer)
+        return () if association is None else association.legacy
+
     def views_of(self, peer: Hit) -> list[AssociationView]:
         """Those with one peer, in the order of our identities."""
         found = (self._core.find(local, peer) for local in self._core.identities)

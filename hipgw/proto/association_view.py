@@ -42,8 +42,8 @@ class AssociationView:
     peer: Hit
     version: int
     """Of HIP."""
-    is_legacy: bool
-    """Whether it uses what only `legacy` peers may: HIPv1, a weak key, a weak group."""
+    legacy: tuple[str, ...]
+    """What it uses that only `legacy` peers may, in words: HIPv1, weak keys, a weak group."""
     state: State
     role: Role
     path: Path
@@ -81,3 +81,8 @@ class AssociationView:
     """What the peer has shown; None when neither side shows anything."""
     quirks: Quirks = NO_QUIRKS
     """Compatibility switches in use."""
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether it uses anything of old."""
+        return bool(self.legacy)

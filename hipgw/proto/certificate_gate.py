@@ -2,8 +2,8 @@
 
 Where certificates are required, a base exchange without a chain that holds comes to nothing, and an
 association whose chain ends or is taken back is closed.  The peer is told by NOTIFY: 48
-(CREDENTIALS_REQUIRED) or 50 (INVALID_CERTIFICATE).  CERT parameters of NOTIFY and CLOSE are for
-middleboxes: nothing here depends on them, since those packets can be repeated by anyone.
+(CREDENTIALS_REQUIRED) or 50 (INVALID_CERTIFICATE).  Those of NOTIFY and CLOSE, which anyone can
+repeat, are for `certificate_asides`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ from hipgw.wire import (
     Parameter,
 )
 
+AGREED: Final = frozenset({State.R2_SENT, State.ESTABLISHED})
 RENEW_S: Final = 60.0
 """How long before the end of a required certificate its host is asked for another."""
 LOOK_AGAIN_LEAST_S: Final = 0.05
@@ -127,15 +128,19 @@ class CertificateGate:
         now: float,
     ) -> None:
         """A base exchange has come to its end: remember what the peer has shown in it."""
-        if judgement is None or not check.is_needed:
-            return
-        credentials = credentials_of(self._core, association, now)
-        try:
-            for certificates in check.packets:
-                credentials.assembler.take(certificates, now)
-        except CertificateGroupError:
-            credentials.assembler.forget()  # the judgement says so, too
-        self._settle(association, credentials, judgement, now)
+        policy = self._core.certificates
+        if judgement is not None and check.is_needed:
+            credentials = credentials_of(self._core, association, now)
+            try:
+                for certificates in check.packets:
+                    credentials.assembler.take(certificates, now)
+            except CertificateGroupError:
+                credentials.assembler.forget()  # the judgement says so, too
+            self._settle(association, credentials, judgement, now)
+        if check.trust is not policy.trust or policy.requires(association.peer) != (
+            check.is_required
+        ):
+            self._follow(association, policy, now)  # it has changed while the check was under way
 
     # --- afterwards ---
 
@@ -146,7 +151,7 @@ class CertificateGate:
             return
         left, credentials.left_to_send = credentials.left_to_send, ()
         self._send(association, left)
-        self._arm(association, credentials, now)
+        self.arm(association, credentials, now)
 
     def on_update(self, association: Association, packet: HipPacket, now: float) -> None:
         """Take the CERT parameters of an authentic UPDATE."""
@@ -164,7 +169,7 @@ class CertificateGate:
             self._judge(association, credentials, tuple(groups), now)
         elif credentials.standing is Standing.NONE:
             credentials.take(Judgement(None, None))
-        self._arm(association, credentials, now)
+        self.arm(association, credentials, now)
 
     def _judge(
         self,
@@ -190,25 +195,32 @@ class CertificateGate:
         credentials.judging = groups
         self._core.compute(
             JudgeGroups(groups, host, policy.trust, policy.wall_s()),
-            partial(self._on_judged, association, credentials),
+            partial(self._on_judged, (association, credentials), policy, groups),
         )
 
     def _on_judged(
-        self, association: Association, credentials: Credentials, result: object, now: float
+        self,
+        whose: tuple[Association, Credentials],
+        policy: CertificatePolicy,
+        groups: tuple[CertificateGroup, ...],
+        result: object,
+        now: float,
     ) -> None:
-        if association.credentials is not credentials or association.state not in {
-            State.R2_SENT,
-            State.ESTABLISHED,
-        }:
+        association, credentials = whose
+        if association.credentials is not credentials or association.state not in AGREED:
             return
-        credentials.judging, waiting = None, credentials.waiting
-        credentials.waiting = ()
-        if isinstance(result, Judgement):
+        if credentials.judging is groups:
+            credentials.judging = None
+        if self._core.certificates is not policy:  # what was found may not hold any more
+            credentials.waiting = credentials.waiting or groups
+        elif isinstance(result, Judgement):
             self._settle(association, credentials, result, now)
         elif credentials.is_required and credentials.chain is None:
             self._end(association, MISSING, credentials_required(), now)
-        if waiting and association.credentials is credentials:
-            self._judge(association, credentials, waiting, now)
+        if credentials.judging is None and association.credentials is credentials:
+            waiting, credentials.waiting = credentials.waiting, ()
+            if waiting:
+                self._judge(association, credentials, waiting, now)
 
     def _settle(
         self, association: Association, credentials: Credentials, judgement: Judgement, now: float
@@ -231,7 +243,7 @@ class CertificateGate:
             else:
                 self._end(association, MISSING, credentials_required(), now)
             return
-        self._arm(association, credentials, now)
+        self.arm(association, credentials, now)
 
     def _tell(
         self, association: Association, credentials: Credentials, judgement: Judgement
@@ -262,7 +274,7 @@ class CertificateGate:
 
     # --- time ---
 
-    def _arm(self, association: Association, credentials: Credentials, now: float) -> None:
+    def arm(self, association: Association, credentials: Credentials, now: float) -> None:
         """Set the timer to what comes first: the rest of a group, or the end of validity."""
         due = [credentials.assembler.next_deadline()]
         if credentials.chain is not None:
@@ -292,8 +304,8 @@ class CertificateGate:
             elif left_s <= RENEW_S and credentials.is_required and credentials.asked_s is None:
                 credentials.asked_s = now
                 self._notify(association, credentials_required(), now)
-        if association.state in {State.R2_SENT, State.ESTABLISHED}:
-            self._arm(association, credentials, now)
+        if association.state in AGREED:
+            self.arm(association, credentials, now)
 
     def _on_ended(self, association: Association, credentials: Credentials, now: float) -> None:
         self._core.note("certificates_expired")
@@ -354,17 +366,21 @@ class CertificateGate:
         core = self._core
         core.certificates = policy
         for association in tuple(core.associations.values()):
-            if association.state not in {State.R2_SENT, State.ESTABLISHED}:
-                continue
-            is_required = policy.requires(association.peer)
-            credentials = association.credentials
-            if credentials is None:
-                if not is_required:
-                    continue
-                credentials = credentials_of(self._core, association, now)
-            credentials.is_required = is_required
-            groups = () if credentials.judgement is None else credentials.judgement.groups
-            self._look_again(association, credentials, groups, now)
+            self._follow(association, policy, now)
+
+    def _follow(self, association: Association, policy: CertificatePolicy, now: float) -> None:
+        """One association that stands: what its peer has shown is judged by this policy."""
+        if association.state not in AGREED:
+            return
+        is_required = policy.requires(association.peer)
+        credentials = association.credentials
+        if credentials is None:
+            if not is_required:
+                return
+            credentials = credentials_of(self._core, association, now)
+        credentials.is_required = is_required
+        groups = () if credentials.judgement is None else credentials.judgement.groups
+        self._look_again(association, credentials, groups, now)
 
     def _look_again(
         self,
@@ -379,7 +395,7 @@ class CertificateGate:
             credentials.chain, credentials.judging = None, groups
             self._core.compute(
                 JudgeGroups(groups, host, policy.trust, policy.wall_s()),
-                partial(self._on_judged, association, credentials),
+                partial(self._on_judged, (association, credentials), policy, groups),
             )
         elif credentials.is_required:
             self._end(association, MISSING, credentials_required(), now)

@@ -2,7 +2,9 @@
 
 A middlebox cannot check MACs.  It can check that a packet with CERT parameters is signed by the key
 that its sender HIT is the hash of, and that a chain to a trusted authority vouches for that key.
-The key comes from the certificate, or from the HOST_ID of an R1 or I2 that passed before.
+The key comes from the certificate, or from the HOST_ID of an R1 or I2 that passed before.  Packets
+of both versions are looked at, each by its own rules for HITs and signatures; whether two hosts may
+speak HIPv1 is theirs to decide.
 
 Costs at most one signature of a packet and `certificates_chain.SIGNATURES_MOST` of a chain, for
 packets with CERT only; how many of these are looked at is the caller's limit to set.
@@ -11,8 +13,10 @@ packets with CERT only; how many of these are looked at is the caller's limit to
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from hipgw.crypto import HostIdentity
@@ -26,6 +30,8 @@ from hipgw.proto.certificate_groups import (
     CertificateGroupError,
     VerifyCertificates,
 )
+from hipgw.proto.dialect import Dialect
+from hipgw.proto.dialect_v1 import DialectV1
 from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.initiator_jobs import VerifyR1
 from hipgw.proto.jobs import VerifySignature
@@ -44,7 +50,7 @@ from hipgw.wire import (
 K = TypeVar("K")
 V = TypeVar("V")
 
-DIALECT: Final = DialectV2()
+DIALECTS: Final[Mapping[int, Dialect]] = MappingProxyType({1: DialectV1(), 2: DialectV2()})
 HOSTS_MOST: Final = 4096
 """Keys, and pairs with a group that goes on, that are remembered; the oldest goes first."""
 
@@ -104,7 +110,7 @@ class CertificateObserver:
             The judgement, or None for what is no HIP packet.
         """
         try:
-            packet = parse_packet(octets)
+            packet = parse_packet(octets, versions=frozenset(DIALECTS))
         except WireError:
             return None
         self._learn(packet)
@@ -136,13 +142,13 @@ class CertificateObserver:
             self._assemblers[pair] = assembler
             _bound(self._assemblers)
         if not groups:
-            _remember(self._keys, identity)
+            _remember(self._keys, packet.sender, identity)
             return _of(packet, Passing.INCOMPLETE)
         outcome = VerifyCertificates(tuple(groups), identity, self._trust, unix_now_s).run()
         if not isinstance(outcome, VerifiedChain):
             kind = outcome.failure.name.lower().replace("_", " ")
             return _of(packet, Passing.REFUSED, f"{kind}: {outcome.detail}")
-        _remember(self._keys, identity)
+        _remember(self._keys, packet.sender, identity)
         return ObservedPacket(
             packet.packet_type, packet.sender, packet.receiver, Passing.ACCEPTED, "", outcome
         )
@@ -154,9 +160,9 @@ class CertificateObserver:
         host_id = packet.get(HostId)
         if host_id is None or packet.sender in self._keys:
             return
-        identity = DIALECT.identity_from_host_id(host_id, packet.sender)
+        identity = DIALECTS[packet.version].identity_from_host_id(host_id, packet.sender)
         if not isinstance(identity, Refused):
-            _remember(self._keys, identity)
+            _remember(self._keys, packet.sender, identity)
 
     def _identity_of(
         self, packet: HipPacket, certificates: tuple[Cert, ...]
@@ -170,23 +176,25 @@ class CertificateObserver:
                 carried = read_carried(certificate.type, certificate.certificate)
             except CertificateError:
                 continue
-            if isinstance(carried, HostCertificate) and carried.hit == packet.sender:
-                return carried.public
+            public = carried.public if isinstance(carried, HostCertificate) else None
+            if public is not None and public.hit_of(packet.version) == packet.sender:
+                return public
         return None
 
 
 def _is_signed_by(packet: HipPacket, identity: HostIdentity) -> bool:
     """Whether HIP_SIGNATURE, in an R1 HIP_SIGNATURE_2, is of that key."""
+    dialect = DIALECTS[packet.version]
     second, host_id = packet.get(HipSignature2), packet.get(HostId)
     if packet.packet_type is PacketType.R1:
         if second is None or host_id is None:
             return False
         return isinstance(
-            VerifyR1(DIALECT, packet.sender, host_id, packet.octets, second).run(), HostIdentity
+            VerifyR1(dialect, packet.sender, host_id, packet.octets, second).run(), HostIdentity
         )
     signature = packet.get(HipSignature)
     return (
-        signature is not None and VerifySignature(DIALECT, identity, signature, packet.octets).run()
+        signature is not None and VerifySignature(dialect, identity, signature, packet.octets).run()
     )
 
 
@@ -194,9 +202,9 @@ def _of(packet: HipPacket, passing: Passing, detail: str = "") -> ObservedPacket
     return ObservedPacket(packet.packet_type, packet.sender, packet.receiver, passing, detail)
 
 
-def _remember(keys: OrderedDict[Hit, HostIdentity], identity: HostIdentity) -> None:
-    keys[identity.hit] = identity
-    keys.move_to_end(identity.hit)
+def _remember(keys: OrderedDict[Hit, HostIdentity], hit: Hit, identity: HostIdentity) -> None:
+    keys[hit] = identity
+    keys.move_to_end(hit)
     _bound(keys)
 
 

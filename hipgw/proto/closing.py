@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -32,6 +33,8 @@ class Closer:
     def __init__(self, core: Core, authenticator: Authenticator) -> None:
         self._core: Final = core
         self._authenticator: Final = authenticator
+        self.when_authentic: Final[list[Callable[[Association, HipPacket, float], None]]] = []
+        """Who is told of the first authentic CLOSE of a peer, before the association ends."""
 
     # --- ours ---
 
@@ -127,6 +130,8 @@ class Closer:
         """Acknowledge; in CLOSING and CLOSED again, as often as it comes (Tables 7, 8)."""
         core, config = self._core, self._core.config
         if association.state is not State.CLOSED:
+            for tell in self.when_authentic:
+                tell(association, packet, now)
             core.closed(
                 association, "peer" if association.closing is None else association.closing.reason
             )

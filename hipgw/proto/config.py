@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
@@ -25,6 +25,8 @@ from hipgw.values import (
 )
 from hipgw.wire import LIFETIME_UNBOUNDED_S
 
+PUZZLE_PEERS_MOST: Final = 64
+"""Each difficulty among them costs R1s of its own in every generation."""
 _POSITIVE: Final = (
     "rekey_timeout_s",
     "sa_pair_idle_s",
@@ -179,6 +181,9 @@ class EndpointConfig:
     """How long the load must be low before K falls."""
     puzzle_k_most: int = 22
     """Largest K that we solve."""
+    puzzle_ks: Mapping[Hit, int] = field(default_factory=dict)
+    """K of the puzzles for single peers, whatever `puzzle_k` and the load say; not to be changed.
+    """
     puzzle_lifetime: int = 39
     """Lifetime field: 2^(value - 32) seconds."""
     puzzle_tries: int = 131_072
@@ -310,6 +315,13 @@ class EndpointConfig:
         self._check_upkeep()
         if not 0 <= self.puzzle_k <= 255:
             raise LocalProtocolError(f"puzzle_k is {self.puzzle_k}: expected 0 to 255")
+        if len(self.puzzle_ks) > PUZZLE_PEERS_MOST:
+            raise LocalProtocolError(
+                f"{len(self.puzzle_ks)} peers with puzzles of their own: expected at most "
+                f"{PUZZLE_PEERS_MOST}"
+            )
+        if not all(0 <= k <= 255 for k in self.puzzle_ks.values()):
+            raise LocalProtocolError("puzzle_ks: expected 0 to 255 for each peer")
         if not 0 <= self.puzzle_k_ceiling <= 64:
             raise LocalProtocolError(f"puzzle_k_ceiling is {self.puzzle_k_ceiling}: expected 0-64")
         if not 0 <= self.puzzle_k_most <= 64:

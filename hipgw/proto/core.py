@@ -147,6 +147,15 @@ class Core:
             if traits is not None:
                 self._traits[local.hit] = traits
 
+    def show(self, traits: Mapping[Hit, IdentityTraits]) -> bool:
+        """Identities of ours show themselves so from now on; whether that is another way."""
+        before = dict(self._traits)
+        for hit, shown in traits.items():
+            if hit in self.identities:
+                names = self._names_of(self.identities[hit].key)
+                self._traits.update(dict.fromkeys((one.hit for one in names), shown))
+        return self._traits != before
+
     def retire_identity(self, hit: Hit) -> None:
         """Offer an identity no more; it goes with its last association."""
         self._retired.update(local.hit for local in self._names_of(self.identities[hit].key))

@@ -77,6 +77,8 @@ class Credentials:
     """Groups that a job is looking at."""
     waiting: tuple[CertificateGroup, ...] = ()
     """Groups that came meanwhile; the latest."""
+    asides: TokenBucket | None = None
+    """Verifications of what comes in NOTIFY and CLOSE; None until the first."""
     left_to_send: tuple[Cert, ...] = ()
     """Of our own chain, what did not fit into the base exchange."""
     sent_on_request_s: float | None = None

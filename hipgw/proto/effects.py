@@ -140,6 +140,8 @@ class PublishR1s:
     """Ours, most preferred first: the first that an I1 offers picks the R1, else the first."""
     r1s: tuple[R1Template, ...] = field(repr=False)
     limits: R1Limits
+    apart: frozenset[Hit] = frozenset()
+    """Peers that get other R1s than these: their I1s are the engine's, too."""
 
 
 @quickly_made

@@ -12,6 +12,7 @@ from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView
 from hipgw.proto.authentic import Authenticator
 from hipgw.proto.calling import Caller
+from hipgw.proto.certificate_asides import CertificateAsides
 from hipgw.proto.certificate_gate import CertificateGate
 from hipgw.proto.certificate_policy import CertificatePolicy
 from hipgw.proto.closing import Closer
@@ -91,7 +92,7 @@ class Endpoint:
         )
         self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
         self._gate: Final = CertificateGate(core, self._notifier, closer, self._upkeep.sender)
-        self._join_gate(responder)
+        self._join_gate(responder, closer)
         self._caller: Final = Caller(core, initiator, closer)
         self._deadlines: Final = Deadlines(
             core,
@@ -129,9 +130,11 @@ class Endpoint:
             },
         )
 
-    def _join_gate(self, responder: Responder) -> None:
+    def _join_gate(self, responder: Responder, closer: Closer) -> None:
         """Certificates: who tells the gate, and whom it tells."""
-        gate = self._gate
+        gate, asides = self._gate, CertificateAsides(self._core, self._gate.arm)
+        self._notifier.when_authentic.append(asides.on_packet)
+        closer.when_authentic.append(asides.on_packet)
         responder.when_accepted.append(gate.begin)
         self._core.when_established.append(gate.on_established)
         self._upkeep.updater.when_authentic.append(gate.on_update)
@@ -229,6 +232,11 @@ class Endpoint:
         """One more identity of this host; it answers I1s as soon as its R1s are signed."""
         self._core.add_identity(identity, traits)
         self._pool.renew(now)
+
+    def show_identities(self, traits: Mapping[Hit, IdentityTraits], now: float) -> None:
+        """Some of our identities show themselves otherwise from now on; others are left alone."""
+        if self._core.show(traits):
+            self._pool.renew(now)
 
     def retire_identity(self, hit: Hit) -> None:
         """Offer an identity no more; `IdentityGone` follows when its last association has ended.

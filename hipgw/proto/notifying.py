@@ -24,6 +24,7 @@ from hipgw.values import Hit, Path
 from hipgw.wire import HipPacket, HipSignature, Notification, PacketType
 
 Notified = Callable[[Association, Notification, float], None]
+Authentic = Callable[[Association, HipPacket, float], None]
 
 
 class Notifier:
@@ -33,6 +34,8 @@ class Notifier:
         self._core = core
         self.when_notified: list[Notified] = []
         """Who is told of each NOTIFICATION of an authentic NOTIFY."""
+        self.when_authentic: list[Authentic] = []
+        """Who is told of each authentic NOTIFY as a whole."""
 
     def refuse(self, refused: Refused, local: Hit, peer: Hit, path: Path, now: float) -> None:
         """Count a dropped packet and tell its sender if it has earned an answer."""
@@ -122,3 +125,5 @@ class Notifier:
             )
             for tell in self.when_notified:
                 tell(association, notification, now)
+        for tell_all in self.when_authentic:
+            tell_all(association, packet, now)

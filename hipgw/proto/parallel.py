@@ -81,7 +81,7 @@ class ParallelSas:
             self._give_up(association, pair)
             return False
         pair.update_id = outstanding.update_id
-        core.arm(association, TimerKind.PAIRS, now, core.config.rekey_timeout_s)
+        self._arm(association, now)
         return True
 
     # --- the peer's ---
@@ -124,7 +124,7 @@ class ParallelSas:
             esp.pairs += (pair,)
         pair.theirs = info
         pair.replies.append(reply)
-        self._core.arm(association, TimerKind.PAIRS, now, self._core.config.rekey_timeout_s)
+        self._arm(association, now)
         self._derive(association, pair, keying, index)
         return True
 

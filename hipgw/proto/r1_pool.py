@@ -1,7 +1,8 @@
 """R1s made ahead, and the puzzles in them, so that answering an I1 costs one hash and no state.
 
 A *generation* is one secret, one R1 counter value, and one signed R1 with its Diffie-Hellman key
-per identity and group (RFC 7401 sections 4.1.1, 4.1.4, appendix A).  The newest complete one is
+per identity, group and difficulty (RFC 7401 sections 4.1.1, 4.1.4, appendix A): K is signed, so
+peers with a difficulty of their own get other R1s.  The newest complete one is
 offered, by us and, once published, by the data path; solutions of the two latest are accepted, and
 with K that follows the load also those of earlier ones whose puzzles have not expired.  The opaque
 field of a puzzle names the generation; its nonce holds the time (`puzzle_nonce`).
@@ -9,6 +10,7 @@ field of a puzzle names the generation; its nonce holds the time (`puzzle_nonce`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -38,6 +40,7 @@ class Generation:
 
     counter: int
     k: int
+    """Of every peer but those in `ks`."""
     secret: bytes = field(repr=False)
     wanted: int
     """R1s that were asked for; until as many came back, an older generation helps out."""
@@ -46,10 +49,12 @@ class Generation:
     """Tick of the R1 clock from which its stamps count."""
     lifetime_s: float
     """Of its puzzles."""
+    ks: Mapping[Hit, int] = field(default_factory=dict)
+    """Peers with a difficulty of their own."""
     ended: int = 0
     retired_s: float | None = None
     """When the next generation took over."""
-    r1s: dict[tuple[Hit, DhGroup], MadeR1] = field(default_factory=dict, repr=False)
+    r1s: dict[tuple[Hit, DhGroup, int], MadeR1] = field(default_factory=dict, repr=False)
     used: set[bytes] = field(default_factory=set, repr=False)
     """Solutions of proven I2s: a replayed I2 must not bring its old keys back to life."""
     opaque: bytes = field(init=False)
@@ -72,6 +77,14 @@ class Generation:
         addresses = path.peer.packed + path.local.packed if self.is_bound_to_addresses else b""
         return puzzle_nonce(self.secret, hit_i, hit_r, addresses, self.opaque, stamp, octets)
 
+    def k_for(self, peer: Hit) -> int:
+        """Difficulty of the puzzles in the R1s for a peer."""
+        return self.ks.get(peer, self.k)
+
+    def r1_for(self, peer: Hit, local: Hit, group: DhGroup) -> MadeR1 | None:
+        """The R1 of an identity of ours and a group, for a peer; None: not made, or not yet."""
+        return self.r1s.get((local, group, self.k_for(peer)))
+
     def is_used(self, solution: Solution) -> bool:
         """Whether a proven I2 has used this solution up."""
         return solution.i[:12] + solution.j[:12] in self.used
@@ -92,14 +105,16 @@ class R1Pool:
         self._counter += 1
         core.effects.append(StoreR1Counter(self._counter))
         offers = [
-            (dialect, identity, groups)
+            (dialect, identity, groups, k)
             for dialect in core.dialects.offered
-            for identity in core.identities_of(dialect.VERSION)
+            for identity in core.offered(dialect.VERSION)
             for groups in dialect.offers(config)
+            for k in self._ks(dialect.VERSION)
         ]
         generation = Generation(
             counter=self._counter,
             k=core.puzzle_k,
+            ks=config.puzzle_ks,
             lifetime_s=config.puzzle_lifetime_s,
             secret=core.randomness(SECRET_OCTETS),
             wanted=len(offers),
@@ -109,18 +124,24 @@ class R1Pool:
         self._generations.append(generation)
         core.note("r1_generations")
         core.timers.set((None, TimerKind.R1), now + config.r1_period_s)
-        for dialect, identity, groups in offers:
+        for dialect, identity, groups, k in offers:
             traits = core.traits_of(identity.hit)
             host_id = dialect.host_id_of(identity, traits.di_type, traits.di)
             parameters = (
-                *dialect.r1_parameters(config, generation.counter, generation.k, identity.hit),
+                *dialect.r1_parameters(config, generation.counter, k, identity.hit),
                 *exchange_locators(core, None, None),
             )
             offer = offer_for(core, PacketType.R1, identity.hit)
             core.compute(
                 MakeR1(dialect, identity, groups, host_id, parameters, traits.controls, offer),
-                partial(self._made, generation, identity.hit, groups),
+                partial(self._made, generation, (identity.hit, k), groups),
             )
+
+    def _ks(self, version: int) -> list[int]:
+        """The difficulties that R1s of a HIP version are needed in, that of strangers first."""
+        core = self._core
+        own = {k for hit, k in core.config.puzzle_ks.items() if hit.version == version}
+        return [core.puzzle_k, *sorted(own - {core.puzzle_k})]
 
     def is_spent(self, generation: Generation) -> bool:
         """Whether so many solutions of it were used that it takes no more."""
@@ -140,7 +161,7 @@ class R1Pool:
     def _made(
         self,
         generation: Generation,
-        local: Hit,
+        whose: tuple[Hit, int],
         groups: tuple[DhGroup, ...],
         result: object,
         now: float,
@@ -148,7 +169,7 @@ class R1Pool:
         generation.ended += 1
         if isinstance(result, MadeR1):
             for group in groups:
-                generation.r1s[local, group] = result
+                generation.r1s[whose[0], group, whose[1]] = result
         else:
             self._core.note("r1_not_made")
         if not generation.is_complete:
@@ -203,8 +224,8 @@ class R1Pool:
                         puzzle_opaque_at(made.octets),
                         nonces[hit],
                     )
-                    for (hit, group), made in generation.r1s.items()
-                    if hit in nonces and group in groups
+                    for (hit, group, k), made in generation.r1s.items()
+                    if hit in nonces and group in groups and k == generation.k
                 ),
                 limits=R1Limits(
                     config.r1_rate,
@@ -213,6 +234,7 @@ class R1Pool:
                     config.r1_source_burst,
                     config.sources_most,
                 ),
+                apart=frozenset(generation.ks),
             )
         )
 
@@ -231,7 +253,7 @@ class R1Pool:
             RefusedError: no R1 is signed yet.
         """
         for generation in reversed(self._generations):
-            made = generation.r1s.get((local, group))
+            made = generation.r1_for(sender, local, group)
             if made is not None:
                 break
         else:

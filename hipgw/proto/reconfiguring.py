@@ -31,6 +31,7 @@ IN_R1: Final = frozenset(
         "v1_esp_suites",
         "domain_identifier_type",
         "domain_identifier",
+        "puzzle_ks",
         "puzzle_lifetime",
         "r1_period_s",
         "announce_locators",

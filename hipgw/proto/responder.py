@@ -177,7 +177,7 @@ class Responder:
         if is_anonymous and not config.accept_anonymous:
             raise RefusedError("anonymous", NotifyType.BLOCKED_BY_POLICY)
         proposal = dialect.proposal_from_i2(packet, config)
-        made = generation.r1s.get((identity.hit, proposal.dh_group))
+        made = generation.r1_for(packet.sender, identity.hit, proposal.dh_group)
         key = None if made is None else made.key_of(proposal.dh_group)
         if made is None or key is None:
             raise RefusedError("dh_group", NotifyType.INVALID_DH_CHOSEN)
@@ -245,12 +245,13 @@ class Responder:
             RefusedError: not our puzzle, too old, or not solved.
         """
         generation = self._pool.generation_of(solution, now)
+        k = generation.k_for(hits[0])
         octets = dialect.nonce_octets(hits[1])
         ours = generation.puzzle_i(octets, *hits, path, stamp_of(solution.i))
         if (
-            solution.k != generation.k
+            solution.k != k
             or not compare_digest(solution.i, ours)
-            or not dialect.puzzle_is_solved(generation.k, hits, (solution.i, solution.j))
+            or not dialect.puzzle_is_solved(k, hits, (solution.i, solution.j))
         ):
             raise RefusedError("puzzle_wrong")
         return generation

@@ -411,7 +411,10 @@ def test_weak_key_in_version_2(kind: str, is_allowed: bool) -> None:
     if is_allowed:
         view = other.view(weak)
         assert view is not None
-        assert (view.version, view.is_legacy) == (2, True)
+        assert (view.version, view.legacy) == (2, (f"the peer's key {kind}",))
+        mine = weak.view(other)
+        assert mine is not None
+        assert mine.legacy == (f"our key {kind}",)
 
 
 def test_weak_key_of_ours_is_not_shown_to_others() -> None:

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from hipgw.errors import LocalProtocolError
-from hipgw.proto import Closed, EndpointConfig, Failed, IdentityGone, IdentityTraits, State
+from hipgw.proto import (
+    Closed,
+    Compute,
+    EndpointConfig,
+    Failed,
+    IdentityGone,
+    IdentityTraits,
+    State,
+)
+from hipgw.proto.responder_jobs import MakeR1
 from hipgw.values import DhGroup, HitSuite, NotifyType
 from hipgw.wire import CONTROL_ANONYMOUS, PacketType, parse_packet
 from tests.engine.forge import checksummed
@@ -237,6 +246,37 @@ def test_a_retired_identity_goes_with_its_last_association() -> None:
     assert one.saw(Closed)[0].local == HIDDEN.hit
     assert one.endpoint.identities == (PUBLIC.hit,)
     assert [event.local for event in one.events if isinstance(event, IdentityGone)] == [HIDDEN.hit]
+
+
+def test_no_r1s_are_made_for_a_retired_identity() -> None:
+    network = Network()
+    one, other = host(network), network.node(config=FAST)
+    one.want(other, local=HIDDEN.hit)
+    network.run(0.2)
+    one.endpoint.retire_identity(HIDDEN.hit)
+    one.endpoint.new_puzzles(network.now)
+    jobs = [one.job for one in one.endpoint.take_effects() if isinstance(one, Compute)]
+    assert {job.identity.hit for job in jobs if isinstance(job, MakeR1)} == {PUBLIC.hit}
+
+
+def test_another_way_to_show_identities_leaves_the_others_as_they_are() -> None:
+    network = Network()
+    one, other = host(network, hidden=ANONYMOUS), network.node(config=FAST)
+    generations = one.endpoint.activity["r1_generations"]
+    one.endpoint.show_identities({PUBLIC.hit: USER, other.hit: USER}, network.now)
+    one.endpoint.show_identities({PUBLIC.hit: USER}, network.now)
+    one.settle()
+    assert one.endpoint.activity["r1_generations"] == generations + 1
+    other.want(one, peer=PUBLIC.hit)
+    network.run(0.2)
+    view = other.view(one)
+    assert view is not None
+    assert (view.peer_di_type, view.peer_di) == (2, b"me@example.org")
+    third = network.node(config=FAST)
+    third.want(one, peer=HIDDEN.hit)
+    network.run(0.2)
+    (hidden,) = third.endpoint.associations()
+    assert (hidden.peer_di, hidden.peer_is_anonymous) == (b"", True)
 
 
 def test_a_retired_identity_without_associations_goes_at_once() -> None:

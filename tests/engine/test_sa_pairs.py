@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("hip_version")
 
 WITH_DH = DiffieHellman(7, bytes(64))
 
-FIRST, SECOND = "192.0.2.1", "198.51.100.1"
+FIRST, SECOND, THIRD = "192.0.2.1", "198.51.100.1", "203.0.113.1"
 FAST = EndpointConfig(
     dh_groups=(DhGroup.NIST_P256,), announce_locators=True, rekey_s=0.0, sa_pair_idle_s=30.0
 )
@@ -164,6 +164,32 @@ def test_a_pair_that_nobody_takes_is_ended() -> None:
     network.run(1.0)
     assert_joined(one, other)
     assert one.endpoint.open_sa_pair(other.hit, ip_address(SECOND), network.now), "and again"
+
+
+def _lone_request(network: Network, one: Node, other: Node) -> None:
+    """A pair is asked for, and nobody ever answers."""
+    network.wire = lambda datagram: [] if datagram.kind is PacketType.UPDATE else [datagram]
+    assert open_pair(one, other, THIRD)
+
+
+def test_a_request_without_answer_does_not_keep_unused_pairs_alive() -> None:
+    config = replace(FAST, update_tries=50)
+    network = Network()
+    one = network.node(config=config, addresses=(FIRST, SECOND, THIRD))
+    other = network.node(config=config, addresses=("192.0.2.2",))
+    one.tell_addresses(10, 0, 0)
+    other.tell_addresses()
+    network.run(0.1)
+    one.want(other)
+    network.run(1.0)
+    assert one.send_esp(other)
+    network.run(1.0)
+    assert open_pair(one, other)
+    network.run(25.0)
+    assert len(spis(one)) == 2
+    _lone_request(network, one, other)
+    network.run(20.0)
+    assert len(spis(one)) == 1, "unused for 30 seconds, and a while"
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.005, 0.015])

@@ -114,6 +114,25 @@ def test_the_words_of_hipconf_act_at_once(tmp_path: Path) -> None:
         assert settings(a)["changed_by_hand"] == []
 
 
+def test_one_peer_has_puzzles_of_its_own(tmp_path: Path) -> None:
+    with pair("puzzle") as (a, b):
+        seen = {}
+        for value in ("6", "auto"):
+            said = hipconf(b, f"set puzzle {a.hit} {value}")
+            assert said.endswith("New puzzle difficulty effective immediately\n")
+            (shown,) = [json.loads(hipconf(b, f"--json get puzzle {a.hit}"))]
+            with a.capture(tmp_path / f"{value}.pcap", filters="proto 139") as capture:
+                a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+                a.run(["hipgw", "close", "--all"])
+                until(lambda: not a.ask("associations")["associations"], "closed")
+            seen[value] = puzzle_bits(capture.path.read_bytes()), shown
+        assert seen == {
+            "6": (6, {"hit": str(a.hit), "k": 6, "own": True}),
+            "auto": (0, {"hit": str(a.hit), "k": 0, "own": False}),
+        }
+        assert hipconf(b, "get puzzle all") == "Puzzle difficulty is: 0\n"
+
+
 def puzzle_bits(pcap: bytes) -> int:
     """K of the R1 in a capture: PUZZLE is TLV 257."""
     found = re.search(rb"\x01\x01\x00[\x14\x24\x34](.)", pcap, re.S)

@@ -12,7 +12,13 @@ from random import Random
 
 import pytest
 
-from hipgw.crypto import HostIdentity, PrivateHostIdentity, PuzzleRule, puzzle_v1_is_solved
+from hipgw.crypto import (
+    HostIdentity,
+    PrivateHostIdentity,
+    PuzzleRule,
+    hit_v1_from_hi,
+    puzzle_v1_is_solved,
+)
 from hipgw.errors import WireError
 from hipgw.proto import Compute, Endpoint, EndpointConfig, SendDatagram, State
 from hipgw.proto.dialect import Dialect
@@ -21,19 +27,26 @@ from hipgw.proto.dialect_v1 import DialectV1
 from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.initiator_jobs import VerifyR1
 from hipgw.proto.jobs import VerifySignature
-from hipgw.values import ESP_SHAPES, DhGroup, EspSuite, Hit, Path, Quirk, Quirks
+from hipgw.values import ESP_SHAPES, DhGroup, EspSuite, HiAlgorithm, Hit, Path, Quirk, Quirks
 from hipgw.values.quirks import NO_QUIRKS, PRESETS
 from hipgw.wire import (
     HipPacket,
     HipSignature,
     HipSignature2,
     HostId,
+    HostIdV1,
     PacketType,
+    ParameterType,
     Puzzle,
     R1Counter,
     Solution,
+    checksum_is_right,
+    covered_octets,
+    find_tlv,
     parse_packet,
+    r1_signed_octets,
 )
+from hipgw.wire.framing import TLV_HEAD_OCTETS
 from tests.vectors.pcap_file import PCAP_FOLDER, PROTOCOL_ESP, datagrams, hip_packets
 
 CUTEHIP_2025, CUTEHIP = "cutehip-bex-2025", "cutehip-ecdsa384-2026"
@@ -253,3 +266,47 @@ def test_what_nobody_may_send_stays_refused() -> None:
     settle(endpoint)
     endpoint.receive_datagram(frames[0].octets, Path(frames[0].destination, frames[0].source), 0.0)
     assert settle(endpoint) == []
+
+
+def field_of(octets: bytes, kind: int) -> bytes:
+    """The contents of a parameter, whatever is in it."""
+    found = find_tlv(octets, kind)
+    assert found is not None
+    offset, _ = found
+    length = int.from_bytes(octets[offset + 2 : offset + TLV_HEAD_OCTETS], "big")
+    return octets[offset + TLV_HEAD_OCTETS : offset + TLV_HEAD_OCTETS + length]
+
+
+def test_what_is_known_of_hipl_set_to_hipv2() -> None:
+    """Version 1 but for the nibble, DH_GROUP_LIST and ECDH; its keys nobody has seen.
+
+    A switch for it needs more than this, as docs/interop.md says: the puzzle has K = 0, and neither
+    the Diffie-Hellman secret nor a key was logged.
+    """
+    i1, r1, i2, r2 = hip_packets(PCAP_FOLDER / "hipl108-hybrid-v2-raw139.pcap")
+    signers: dict[bytes, HostIdentity] = {}
+    for frame in (r1, i2):
+        host_id = HostIdV1.parse(field_of(frame.octets, ParameterType.HOST_ID))
+        assert hit_v1_from_hi(host_id.hi).packed == frame.octets[8:24]
+        signers[frame.octets[8:24]] = HostIdentity.from_wire(
+            host_id.algorithm, host_id.hi, allow_weak=True
+        )
+    for frame in (r1, i2, r2):
+        octets = frame.octets
+        assert octets[3] >> 4 == 2
+        assert checksum_is_right(octets, frame.source, frame.destination)
+        is_r1 = frame is r1
+        kind = ParameterType.HIP_SIGNATURE_2 if is_r1 else ParameterType.HIP_SIGNATURE
+        field = field_of(octets, kind)
+        algorithm, signature = field[0], field[1:]
+        covered = r1_signed_octets(octets) if is_r1 else covered_octets(octets, kind)
+        assert algorithm == HiAlgorithm.RSA
+        assert signers[octets[8:24]].verify(signature, covered, version=1)
+        assert not signers[octets[8:24]].verify(signature, covered, version=2)
+    assert field_of(i1.octets, ParameterType.DH_GROUP_LIST) == bytes((8, 4, 3))
+    for frame in (r1, i2):
+        value = field_of(frame.octets, ParameterType.DIFFIE_HELLMAN)
+        assert value[:3] == bytes((DhGroup.NIST_P384, 0, 96))
+    puzzle, info = field_of(r1.octets, ParameterType.PUZZLE), field_of(i2.octets, 65)
+    assert (puzzle[0], len(puzzle) - 4) == (0, 8)
+    assert int.from_bytes(info[2:4], "big") == 2 * (16 + 20), "two AES-128 and two SHA-1 keys"

@@ -194,6 +194,25 @@ def test_status_names_the_compatibility_switches_of_a_peer(
     assert "  compatibility: swapped-mac-keys, short-locator\n" in ask("status").output
 
 
+@pytest.mark.parametrize(
+    ("version", "use", "said"),
+    [
+        (2, ["our key rsa-1024", "group MODP-1536"], "our key rsa-1024, group MODP-1536"),
+        (1, ["HIPv1"], "HIPv1"),
+        (1, [], "HIPv1"),
+    ],
+)
+def test_what_is_of_old_is_named(
+    ask: Invoke, server: MemoryControlServer, version: int, use: list[str], said: str
+) -> None:
+    old = {"version": version, "legacy": True, "legacy_use": use}
+    first = answers.STATUS["peers"][0] | old
+    server.answers["status"] = answers.STATUS | {"peers": [first]}
+    server.answers["sas"] = {"sas": [sa | old for sa in answers.SAS["sas"]], "total": 2}
+    assert f"  legacy: {said}\n" in ask("status").stdout
+    assert f" (legacy: {said})\n" in ask("sas").stdout
+
+
 def test_status_of_a_lonely_host(ask: Invoke, server: MemoryControlServer) -> None:
     server.answers["status"] = {
         **answers.STATUS,

@@ -25,6 +25,12 @@ def map_get(params: dict[str, object]) -> dict[str, object]:
     return {"hit": answers.PEER_HIT, "lsi": "1.0.0.2", "ips": ips}
 
 
+def puzzle(params: dict[str, object]) -> dict[str, object]:
+    if "hit" in params:
+        return {"hit": params["hit"], "k": 5, "own": True}
+    return {"k": 10, "mode": "fixed", "least": 10, "ceiling": 10, "peers": []}
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
     serving = MemoryControlServer(
@@ -38,8 +44,9 @@ def server(tmp_path: Path) -> Iterator[MemoryControlServer]:
             "hit_to_lsi": {"hit": answers.PEER_HIT, "lsi": "1.0.0.2"},
             "lsi_to_hit": {"lsi": "1.0.0.2", "hit": answers.PEER_HIT},
             "locators": {"locators": ["192.0.2.1", "2001:db8::1"], "announce_locators": False},
-            "puzzle": {"k": 10, "mode": "fixed", "least": 10, "ceiling": 10},
-            "new_puzzle": {"k": 10, "mode": "fixed", "least": 10, "ceiling": 10},
+            "puzzle": puzzle,
+            "new_puzzle": puzzle,
+            "set_peer_puzzle": puzzle,
             "set": lambda params: {"set": params},
             "default_hip_version": {"version": 2},
             "set_default_hip_version": lambda params: {"version": params["version"]},

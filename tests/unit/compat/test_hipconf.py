@@ -87,6 +87,8 @@ QUIET = (
         (f"rst peer_hit {PEER_HIT}", SENT),
         (f"rst {PEER_HIT}", SENT),
         ("get puzzle all", "Puzzle difficulty is: 10\n"),
+        (f"get puzzle {PEER_HIT}", "Puzzle difficulty is: 5\n"),
+        (f"new puzzle {PEER_HIT}", "New puzzle difficulty effective immediately\n"),
         ("new puzzle all", "New puzzle difficulty effective immediately\n"),
         ("heartbeat 10", SENT),
         ("shotgun on", SENT),
@@ -186,6 +188,33 @@ def test_puzzle_words(
 
 
 @pytest.mark.parametrize(
+    ("line", "params"),
+    [
+        (f"daemon inc puzzle {PEER_HIT}", {"k": 6}),
+        (f"dec puzzle {PEER_HIT}", {"k": 4}),
+        (f"set puzzle {PEER_HIT} 14", {"k": 14}),
+        (f"set puzzle {PEER_HIT} auto", {}),
+    ],
+)
+def test_puzzle_words_for_one_peer(
+    run: Hipconf, server: MemoryControlServer, line: str, params: dict[str, object]
+) -> None:
+    code, said, complaint = run(line)
+    assert {
+        "id": 1,
+        "method": "set_peer_puzzle",
+        "params": {"hit": PEER_HIT, **params},
+    } in server.requests
+    said_by_hipl = "Puzzle difficulty is: 5\nNew puzzle difficulty effective immediately\n"
+    assert (code, said, complaint) == (0, said_by_hipl, "")
+
+
+def test_the_puzzle_of_one_peer_as_json(run: Hipconf) -> None:
+    code, said, _ = run(f"--json daemon get puzzle {PEER_HIT}")
+    assert (code, json.loads(said)) == (0, {"hit": PEER_HIT, "k": 5, "own": True})
+
+
+@pytest.mark.parametrize(
     ("line", "complaint"),
     [
         (
@@ -202,10 +231,9 @@ def test_puzzle_words(
         ("rst peer_hit", "Not enough arguments given for the action 'rst'"),
         ("get ha all all", "Too many arguments given for the action 'get': get ha <hit> | all"),
         ("rst all all", "Too many arguments given for the action 'rst': 'all'"),
-        (
-            "get puzzle some",
-            'Invalid argument "some". Use "all": hipgw has one difficulty for all peers.',
-        ),
+        ("get puzzle some", "'some' is not a valid HIT."),
+        (f"set puzzle {PEER_HIT} 29", "Puzzle difficulty 29 is out of range: 0 to 28"),
+        (f"set puzzle {PEER_HIT} hard", "Invalid argument 'hard': a number of bits or auto"),
         ("set puzzle all 29", "Puzzle difficulty 29 is out of range: 0 to 28"),
         ("set puzzle all hard", "Invalid argument 'hard': a number of bits or auto"),
         ("locator maybe", "Invalid argument 'maybe'. Use on or off."),

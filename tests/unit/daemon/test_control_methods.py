@@ -325,7 +325,8 @@ def test_locators_and_puzzle_are_shown(tmp_path: Path) -> None:
         assert not watch.is_wanted("hip0", IPv4Address("192.0.2.1"))
         assert not watch.is_wanted("eth0", IPv4Address("1.0.0.9"))
         assert not watch.is_wanted("eth0", IPv6Address("2001:22::9"))
-        assert (await ask("puzzle")) == {"k": 0, "mode": "auto", "least": 0, "ceiling": 16}
+        shown = {"k": 0, "mode": "auto", "least": 0, "ceiling": 16, "peers": []}
+        assert (await ask("puzzle")) == shown
 
     tell(tmp_path, story)
 
@@ -336,7 +337,7 @@ def test_only_what_changes_something_needs_root(tmp_path: Path) -> None:
         changing = {name for name, method in table.items() if method.access is Access.CHANGE}
         assert changing == {
             *("connect", "close", "map_add", "rekey", "manual_update", "open_sa_pair"),
-            *("reload", "set", "new_puzzle", "set_default_hip_version"),
+            *("reload", "set", "set_peer_puzzle", "new_puzzle", "set_default_hip_version"),
             *("identity_new", "identity_add", "identity_remove", "identity_rotate"),
             *("opportunistic_set", "pins_remove"),
             "certificate",

@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from hipgw.daemon import own_identities
 from hipgw.daemon.certificate_config import CertificateOptions, load_certificates
 from hipgw.daemon.config import (
     Config,
@@ -18,6 +20,7 @@ from hipgw.daemon.config import (
     HostIdentityOptions,
     IdentityOptions,
     LegacyOptions,
+    NetworkOptions,
     OpportunisticOptions,
     PeerOptions,
 )
@@ -227,6 +230,89 @@ def test_a_peer_has_the_identity_that_the_configuration_gives_it(tmp_path: Path)
         assert answer["peer"]["local_hit"] == str(work.hit)  # type: ignore[index]
 
     tell(tmp_path, story)
+
+
+def test_two_who_ask_for_an_anonymous_identity_at_once_share_it(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, _b: MemoryGateway) -> None:
+        one, other = await asyncio.gather(a.gateway.own.anonymous(), a.gateway.own.anonymous())
+        assert one == other
+        assert [entry.name for entry in a.gateway.own.entries] == ["key", "anonymous"]
+
+    tell(tmp_path, story)
+
+
+def test_no_room_for_an_anonymous_identity_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_identities, "IDENTITIES_MOST", 1)
+
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        with pytest.raises(RefusedError, match="remove some first") as caught:
+            await ask(a, "connect", target="b", anonymous=True)
+        assert caught.value.code == "conflict"
+        assert b.engine.endpoint.associations() == []
+
+    tell(tmp_path, story)
+
+
+def test_who_is_on_his_way_out_speaks_to_nobody_new(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        first, peer = await old_friends(a, b)
+        await ask(a, "connect", target=str(peer), local="old-a", wait_s=5.0)
+        second = await a.gateway.own.make(HostIdentityOptions("older", "rsa-2048"))
+        assert a.gateway.own.for_peer(peer) == first
+        a.gateway.own.retire(first)
+        assert a.gateway.own.for_peer(peer) == second
+
+    tell(tmp_path, story, OLD)
+
+
+def test_rotation_ends_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_identities, "IDENTITIES_MOST", 3)
+
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        own = a.gateway.own
+        entry = await own.make(HostIdentityOptions("ghost", anonymous=True, rotate_s=60.0))
+        await ask(a, "connect", target="b", local="ghost")
+        entry = await own.rotate(entry)
+        assert len(own.entries) == 3, "the first one waits for the end of its association"
+        with pytest.raises(LocalProtocolError, match="3 identities"):
+            await own.rotate(entry)
+        assert own.named("ghost") == entry
+        assert not entry.is_retired
+
+    tell(tmp_path, story)
+
+
+def test_a_reload_during_a_rotation_is_not_undone_by_it(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, _b: MemoryGateway) -> None:
+        own, gateway = a.gateway.own, a.gateway
+        options = HostIdentityOptions("ghost", anonymous=True, domain_identifier="me@example.org")
+        entry = replace(await own.make(options), domain_identifier=None)
+        gateway.facts = replace(
+            gateway.facts, identities=(gateway.facts.identities[0], entry)
+        )  # as if it followed the general one
+        rotating = asyncio.ensure_future(own.rotate(entry))
+        await asyncio.sleep(0)
+        own.follow()
+        successor = await rotating
+        assert (entry.traits.di_type, successor.traits.di_type) == (2, 0)
+
+    tell(tmp_path, story)
+
+
+def test_an_identity_that_gets_no_lsi_is_refused(tmp_path: Path) -> None:
+    async def story(a: MemoryGateway, _b: MemoryGateway) -> None:
+        made = await ask(a, "identity_new", name="one")
+        assert made["identity"]["lsi"] == "1.0.0.2"  # type: ignore[index]
+        with pytest.raises(RefusedError, match=r"no LSI of 1\.0\.0\.0/30 is free"):
+            await ask(a, "identity_new", name="two")
+        assert [entry.name for entry in a.gateway.own.entries] == ["key", "one"]
+
+    network = NetworkOptions(lsi_prefix=IPv4Network("1.0.0.0/30"))
+    tell(tmp_path, story, Config(network=network))
 
 
 # --- opportunistic mode ---

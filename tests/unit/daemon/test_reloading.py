@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hipgw.daemon.config import Config, HipOptions
+from hipgw.daemon.config import (
+    Config,
+    HipOptions,
+    HostIdentityOptions,
+    LegacyOptions,
+    OpportunisticOptions,
+)
 from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
 from hipgw.daemon.engine_config import associations_most, endpoint_config
 from hipgw.proto import State
+from hipgw.values import DhGroup, Hit
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
 
 
@@ -96,11 +104,193 @@ def test_the_puzzle_by_hand(tmp_path: Path) -> None:
     async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
         assert (await ask("puzzle"))["mode"] == "auto"
         await ask("set", puzzle="fixed", puzzle_k=9)
-        assert await ask("puzzle") == {"k": 9, "mode": "fixed", "least": 9, "ceiling": 9}
+        shown = {"k": 9, "mode": "fixed", "least": 9, "ceiling": 9, "peers": []}
+        assert await ask("puzzle") == shown
         before = a.counter
         assert (await ask("new_puzzle"))["k"] == 9
         assert a.counter == before + 1
         await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_the_puzzle_of_one_peer_by_hand(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hit, engine = str(b.hit), a.engine.endpoint
+        assert await ask("puzzle", hit=hit) == {"hit": hit, "k": 0, "own": False}
+        before = a.counter
+        said = await ask("set_peer_puzzle", hit=hit, k=7)
+        assert said == {"hit": hit, "k": 7, "own": True} == await ask("puzzle", hit=hit)
+        assert (a.counter, engine.config.puzzle_ks) == (before + 1, {b.hit: 7})
+        shown = await ask("puzzle")
+        assert (shown["k"], shown["peers"]) == (0, [{"hit": hit, "k": 7}])
+        assert (await ask("status"))["hip"]["changed_by_hand"] == [f"peer {hit} puzzle_k"]
+        await ask("set", heartbeat_s=5)
+        assert engine.config.puzzle_ks == {b.hit: 7}, "another change by hand leaves it"
+        await ask("set_peer_puzzle", hit=hit)
+        assert engine.config.puzzle_ks == {}
+        assert (await ask("new_puzzle", hit=hit))["k"] == 0
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_the_puzzle_of_one_peer_in_the_file(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hit, engine = str(b.hit), a.engine.endpoint
+        text = f'[[peer]]\nhit = "{hit}"\npuzzle_k = 4\n'
+        write(tmp_path, text)
+        assert (await ask("reload"))["taken"] == ["peer"]
+        assert engine.config.puzzle_ks == {b.hit: 4}
+        await ask("set_peer_puzzle", hit=hit)
+        assert engine.config.puzzle_ks == {}, "by hand comes first"
+        assert (await ask("reload"))["taken"] == ["peer"]
+        assert engine.config.puzzle_ks == {b.hit: 4}
+        assert (await ask("status"))["hip"]["changed_by_hand"] == []
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_legacy_for_every_peer_comes_and_goes(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        engine = a.engine.endpoint
+        assert not engine.config.is_legacy(b.hit)
+        write(tmp_path, '[legacy]\nevery_peer = true\ndh_groups = ["modp-1536"]\n')
+        said = await ask("reload")
+        assert said == {"taken": ["legacy.every_peer", "legacy.dh_groups"], "restart_needed": []}
+        assert engine.config.is_legacy(b.hit)
+        assert engine.config.speaks_v1()
+        assert engine.config.v1_dh_groups == (DhGroup.MODP_1536,)
+        write(tmp_path, "")
+        assert set((await ask("reload"))["taken"]) == {"legacy.every_peer", "legacy.dh_groups"}
+        assert not engine.config.is_legacy(b.hit)
+        assert not engine.config.speaks_v1()
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_an_association_that_is_legacy_no_more_is_closed(tmp_path: Path) -> None:
+    weak = Config(hip=HipOptions(dh_groups=(DhGroup.MODP_1536,)), legacy=LegacyOptions(True))
+
+    async def story() -> None:
+        a, b = await gateway_pair(tmp_path, weak)
+        methods = ControlMethods(a.gateway, tmp_path / "hipgw.toml").table()
+        await methods["connect"].call({"target": "b"})
+        shown = [await methods[name].call({}) for name in ("peers", "sas", "status")]
+        rows = [*shown[0]["peers"], *shown[1]["sas"], *shown[2]["peers"]]
+        assert len(rows) == 4
+        assert all(row["legacy"] and row["version"] == 2 for row in rows)
+        assert all(row["legacy_use"] == ["group MODP-1536"] for row in rows)
+        write(tmp_path, '[hip]\ndh_groups = ["modp-1536"]\n[legacy]\nevery_peer = false\n')
+        assert (await methods["reload"].call({}))["taken"] == ["legacy.every_peer"]
+        await settled(a, b)
+        assert a.engine.endpoint.associations() == []
+        a.engine.close()
+        b.engine.close()
+
+    asyncio.run(story())
+
+
+def test_another_domain_identifier_is_shown_to_the_next_peer(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        special = HostIdentityOptions("special", anonymous=True, domain_identifier="me@example.org")
+        ghost = HostIdentityOptions("ghost", anonymous=True)
+        for options in (special, ghost):
+            await a.gateway.own.make(options)
+        write(tmp_path, '[identity]\ndomain_identifier = "gw.example.org"\n')
+        assert (await ask("reload"))["taken"] == ["identity.domain_identifier"]
+        await settled(a, b)
+        named = {one["name"]: one["domain_identifier"] for one in (await ask("hits"))["hits"]}
+        assert named == {"key": "gw.example.org", "special": "me@example.org", "ghost": None}
+        await ask("connect", target="b")
+        (view,) = b.engine.endpoint.associations()
+        assert (view.peer_di_type, view.peer_di) == (1, b"\x02gw\x07example\x03org\0")
+        counter = a.counter
+        assert (await ask("reload"))["taken"] == []
+        assert a.counter == counter, "no new R1s where nothing has changed"
+        write(tmp_path, f'[identity]\ndomain_identifier = "{64 * "x"}.org"\n')
+        with pytest.raises(RefusedError, match="1 to 63"):
+            await ask("reload")
+        assert a.gateway.config.identity.domain_identifier == "gw.example.org"
+
+    tell(tmp_path, story)
+
+
+def test_opportunistic_mode_follows_the_file(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        write(tmp_path, "[opportunistic]\nanswer = true\ninitiate = true\npin = false\n")
+        taken = (await ask("reload"))["taken"]
+        assert taken == ["opportunistic.answer", "opportunistic.initiate", "opportunistic.pin"]
+        shown = {"answer": True, "initiate": True, "pin": False}
+        assert await ask("opportunistic") == shown
+        core = a.engine.endpoint._core
+        assert core.answers_opportunistic
+        await ask("opportunistic_set", answer=False)
+        status = await ask("status")
+        assert status["hip"]["changed_by_hand"] == ["opportunistic.answer"]
+        await ask("set", heartbeat_s=5)
+        assert not core.answers_opportunistic, "another change by hand leaves it"
+        assert set((await ask("reload"))["taken"]) == {"hip.heartbeat_s", "opportunistic.answer"}
+        assert await ask("opportunistic") == shown
+        assert core.answers_opportunistic
+        assert (await ask("reload"))["taken"] == []
+        await settled(a, b)
+
+    tell(tmp_path, story)
+
+
+def test_pins_are_used_once_the_file_says_so(tmp_path: Path) -> None:
+    address = IPv4Address("192.0.2.77")
+
+    async def story() -> None:
+        a, b = await gateway_pair(tmp_path, Config(opportunistic=OpportunisticOptions(pin=False)))
+        methods = ControlMethods(a.gateway, tmp_path / "hipgw.toml").table()
+        await a.gateway.opportunity.pins.keep(address, b.hit)
+        assert address not in a.resolver.locators_of(b.hit)
+        write(tmp_path, "")
+        assert (await methods["reload"].call({}))["taken"] == ["opportunistic.pin"]
+        assert address in a.resolver.locators_of(b.hit)
+        a.engine.close()
+        b.engine.close()
+
+    asyncio.run(story())
+
+
+def test_subnets_must_fit_the_prefix_of_lsis_that_holds_until_the_restart(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        text = f'[network]\nlsi_prefix = "10.0.0.0/8"\n[[peer]]\nhit = "{b.hit}"\nsubnets = '
+        write(tmp_path, text + '["1.2.0.0/16"]\n')
+        with pytest.raises(RefusedError, match=r"1\.2\.0\.0/16 .* until a restart"):
+            await ask("reload")
+        assert a.gateway.config == Config()
+        write(tmp_path, text + '["192.0.2.0/24"]\n')
+        assert (await ask("reload"))["restart_needed"] == ["network.lsi_prefix"]
+
+    tell(tmp_path, story)
+
+
+def test_so_many_peers_have_a_puzzle_of_their_own(tmp_path: Path) -> None:
+    async def story(ask: Any, a: MemoryGateway, b: MemoryGateway) -> None:
+        hits = [Hit(bytes.fromhex("20010022") + n.to_bytes(12, "big")) for n in range(65)]
+        for hit in hits[:64]:
+            await ask("set_peer_puzzle", hit=str(hit), k=1)
+        bad: tuple[dict[str, object], ...] = (
+            {"hit": str(hits[64]), "k": 1},
+            {"hit": str(hits[0]), "k": 29},
+            {"hit": "2001:db8::1", "k": 1},
+            {},
+        )
+        for params in bad:
+            with pytest.raises(RefusedError) as caught:
+                await ask("set_peer_puzzle", **params)
+            assert caught.value.code == "bad_params"
+        assert a.engine.endpoint.config.puzzle_ks == dict.fromkeys(hits[:64], 1)
+        tables = "".join(f'[[peer]]\nhit = "{hit}"\npuzzle_k = 1\n' for hit in hits)
+        write(tmp_path, tables)
+        with pytest.raises(RefusedError, match="at most 64 peers"):
+            await ask("reload")
 
     tell(tmp_path, story)
 
@@ -164,7 +354,7 @@ def test_the_ceiling_that_is_shown_is_the_one_that_holds(tmp_path: Path) -> None
         config = Config(hip=HipOptions(puzzle_k=12, puzzle_k_ceiling=10))
         a, b = await gateway_pair(tmp_path, config)
         shown = await ControlMethods(a.gateway).table()["puzzle"].call({})
-        assert shown == {"k": 12, "mode": "auto", "least": 12, "ceiling": 12}
+        assert shown == {"k": 12, "mode": "auto", "least": 12, "ceiling": 12, "peers": []}
         a.engine.close()
         b.engine.close()
 

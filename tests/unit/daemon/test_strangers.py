@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 
@@ -29,6 +30,14 @@ class Desk:
         self.strangers = Strangers(self.desk)
         self.associated: set[Hit] = set()
         self.set_apart(*apart)
+        self._settle()
+
+    def reconfigure(self, puzzle_ks: dict[Hit, int]) -> None:
+        """Other peers have puzzles of their own."""
+        self.engine.reconfigure(replace(self.engine.config, puzzle_ks=puzzle_ks), 1000.5)
+        self._settle()
+
+    def _settle(self) -> None:
         while effects := self.engine.take_effects():
             for effect in effects:
                 if isinstance(effect, Compute):
@@ -54,6 +63,20 @@ def test_a_peer_set_apart_is_the_engines_and_others_are_not() -> None:
     desk = Desk(PEER)
     assert not desk.answers(PEER)
     assert desk.answers(OTHER)
+
+
+def test_a_peer_with_a_puzzle_of_its_own_is_the_engines() -> None:
+    desk = Desk()
+    assert desk.answers(PEER)
+    desk.reconfigure({PEER: 7})
+    assert not desk.answers(PEER)
+    assert desk.answers(OTHER)
+    desk.set_apart(OTHER)
+    assert not desk.answers(PEER)
+    assert not desk.answers(OTHER)
+    desk.reconfigure({})
+    assert desk.answers(PEER)
+    assert not desk.answers(OTHER)
 
 
 def test_it_stays_so_after_its_association_has_come_and_gone() -> None:

@@ -87,6 +87,9 @@ def test_i1s_over_udp_are_answered_from_where_they_came_to(family: int, udp_gro:
             assert octets[8:10] == bytes(2), "no checksum inside UDP"
             seen.add(r1.require(Puzzle).i)
         assert len(seen) == 600
+        wait_until(
+            lambda: host.path.counters()["r1_sent"] >= 600
+        )  # the last R1 is here before it counts
         counters = host.path.counters()
         assert (counters["i1_received"], counters["r1_sent"]) == (600, 600)
         assert counters["punt_control"] == 0
