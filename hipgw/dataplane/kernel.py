@@ -24,11 +24,13 @@ from hipgw.dataplane.kernel_pairs import (
     policy_name,
     selector_of,
     state_of,
+    tunnel_policies,
 )
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
     Migration,
     PolicyDirection,
+    PolicyId,
     Removed,
     StateId,
     StateReport,
@@ -84,12 +86,15 @@ class KernelBackend:
         """
         return remove_owned(self._client, OWNERSHIP)
 
-    def install(self, sa: SecurityAssociation) -> None:
-        """See `Backend.install`; an outbound SA with the SPI of the present one moves it."""
+    def install(self, sa: SecurityAssociation, *, is_shared: bool = True) -> None:
+        """See `Backend.install`; an outbound SA with the SPI of the present one moves it.
+
+        `is_shared`: see `demand`.
+        """
         pair = self._pair(sa.local_hit, sa.peer_hit)
         try:
             if sa.direction is Direction.IN:
-                self._install_in(pair, sa)
+                self._install_in(pair, sa, is_shared=is_shared)
             elif pair.outbound is not None and pair.outbound.spi == sa.spi:
                 self._move_out(pair, pair.outbound, sa.path)
             else:
@@ -182,6 +187,7 @@ class KernelBackend:
         for pair in list(self._pairs.values()):
             for sa in [*pair.inbound.values(), *([pair.outbound] if pair.outbound else [])]:
                 self.remove(sa.direction, sa.spi, pair.local, pair.peer)
+            self.close_tunnel(pair.local, pair.peer)
         if self._raw is not None:
             self._raw.close()
             self._raw = None
@@ -229,6 +235,31 @@ class KernelBackend:
             wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
             self._put_in_policy(pair, wanted)
 
+    def open_tunnel(self, local: Hit, peer: Hit) -> bool:
+        """Have IP in IPv6 of a pair come in ESP alone; False when the kernel has none of it.
+
+        Raises:
+            XfrmError: the kernel refused, or somebody else has such a policy.
+        """
+        pair = self._find(local, peer)
+        if pair is None or not pair.has_states:
+            return False
+        if not pair.has_tunnel:
+            for policy in tunnel_policies(pair):
+                self._client.add_policy(policy)
+            pair.has_tunnel = True
+        return True
+
+    def close_tunnel(self, local: Hit, peer: Hit) -> None:
+        """The tunnel device takes nothing more."""
+        pair = self._find(local, peer)
+        if pair is not None and pair.has_tunnel:
+            pair.has_tunnel = False
+            for policy in tunnel_policies(pair):
+                name = PolicyId(policy.selector, PolicyDirection.IN)
+                self._quietly(lambda name=name: self._client.remove_policy(name))  # type: ignore[misc]
+            self._forget_if_empty(pair)
+
     def is_gone(self, sa: KernelSa) -> bool:
         """Ask the kernel whether a state that should be there is not."""
         try:
@@ -262,10 +293,13 @@ class KernelBackend:
             self._drop_out_policy(pair)
         if pair.inbound and pair.in_policy is not InPolicy.NONE:
             self._client.replace_policy(in_policy(pair, _family(pair), pair.in_policy))
+        if pair.has_tunnel:
+            for policy in tunnel_policies(pair):
+                self._client.replace_policy(policy)
 
     # --- states ---
 
-    def _install_in(self, pair: KernelPair, sa: SecurityAssociation) -> None:
+    def _install_in(self, pair: KernelPair, sa: SecurityAssociation, *, is_shared: bool) -> None:
         if (present := pair.inbound.get(sa.spi)) is not None:
             self.move_in(present.spi, sa.local_hit, sa.peer_hit, sa.path)
             return
@@ -273,7 +307,7 @@ class KernelBackend:
         pair.inbound[sa.spi] = entry
         if pair.in_policy is InPolicy.NONE:
             try:
-                self._put_in_policy(pair, InPolicy.OPTIONAL)
+                self._put_in_policy(pair, InPolicy.OPTIONAL if is_shared else InPolicy.STRICT)
             except XfrmError:
                 del pair.inbound[sa.spi]
                 self._drop_state(entry)
