@@ -36,6 +36,7 @@ from hipgw.netlink.xfrm import (
     StateReport,
     XfrmClient,
     XfrmError,
+    XfrmPolicy,
     XfrmState,
     remove_owned,
 )
@@ -303,43 +304,64 @@ class KernelBackend:
         if (present := pair.inbound.get(sa.spi)) is not None:
             self.move_in(present.spi, sa.local_hit, sa.peer_hit, sa.path)
             return
-        entry = self._add(pair, sa)
-        pair.inbound[sa.spi] = entry
+        wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
         if pair.in_policy is InPolicy.NONE:
-            try:
-                self._put_in_policy(pair, InPolicy.OPTIONAL if is_shared else InPolicy.STRICT)
-            except XfrmError:
-                del pair.inbound[sa.spi]
-                self._drop_state(entry)
-                raise
+            policy = in_policy(pair, sa.path.local.version, wanted)
+            pair.inbound[sa.spi] = self._add(pair, sa, policy)
+            pair.in_policy = wanted
+        else:
+            pair.inbound[sa.spi] = self._add(pair, sa)
         self._inbound.add(sa.spi)
         self.on_inbound(self._inbound)
 
     def _install_out(self, pair: KernelPair, sa: SecurityAssociation) -> None:
         """The new state, then the policy that names it, then the old state goes."""
-        entry, before = self._add(pair, sa), pair.outbound
+        before = pair.outbound
+        if pair.has_out_policy:
+            entry = self._add(pair, sa)
+            try:
+                self._replace_or_add(pair, entry)
+            except XfrmError:
+                self._drop_state(entry)
+                raise
+        else:
+            entry = self._add(pair, sa, out_policy(pair, sa.spi, sa.path))
+            pair.has_out_policy = True
         pair.is_held = False
-        try:
-            self._replace_or_add(pair, entry)
-        except XfrmError:
-            self._drop_state(entry)
-            raise
         pair.outbound = entry
         if before is not None:
             self._drop_state(before)
 
-    def _add(self, pair: KernelPair, sa: SecurityAssociation) -> KernelSa:
+    def _add(
+        self, pair: KernelPair, sa: SecurityAssociation, policy: XfrmPolicy | None = None
+    ) -> KernelSa:
+        """Install its state, and with it a policy that is not there yet."""
         state = state_of(sa, pair.reqid)
         name = StateId(state.destination, state.spi)
         if name in self._names:
             raise ValueError("another peer at this address has chosen the same SPI")
         try:
-            self._add_state(state, name)
+            if policy is None:
+                self._add_state(state, name)
+            else:
+                self._add_both(state, name, policy)
         finally:
             state.wipe()
         entry = KernelSa(sa.direction, sa.spi, sa.path, name)
         self._names[name] = pair, entry
         return entry
+
+    def _add_both(self, state: XfrmState, name: StateId, policy: XfrmPolicy) -> None:
+        """In one step as a rule, else one after the other, which makes room and says more."""
+        try:
+            self._client.add_with_policy(state, policy)
+        except XfrmError:
+            self._add_state(state, name)
+            try:
+                self._client.add_policy(policy)
+            except XfrmError:
+                self._quietly(lambda: self._client.remove_state(name))
+                raise
 
     def _add_state(self, state: XfrmState, name: StateId) -> None:
         """Install it; one of ours that nobody knows any more makes room.
@@ -437,7 +459,7 @@ class KernelBackend:
 
     def _replace_or_add(self, pair: KernelPair, sa: KernelSa) -> None:
         """The policy of ours is replaced in one step; somebody else's is never touched."""
-        policy = out_policy(pair, sa)
+        policy = out_policy(pair, sa.spi, sa.path)
         if pair.has_out_policy:
             self._client.replace_policy(policy)
         else:

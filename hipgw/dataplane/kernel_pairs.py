@@ -140,10 +140,10 @@ def state_of(sa: SecurityAssociation, reqid: int) -> XfrmState:
     )
 
 
-def out_policy(pair: KernelPair, sa: KernelSa) -> XfrmPolicy:
+def out_policy(pair: KernelPair, spi: Spi, path: Path) -> XfrmPolicy:
     """What is sent between the HITs leaves by exactly this state."""
-    source, destination = ends_of(Direction.OUT, sa.path)
-    template = Template(source, destination, reqid=pair.reqid, spi=int(sa.spi))
+    source, destination = ends_of(Direction.OUT, path)
+    template = Template(source, destination, reqid=pair.reqid, spi=int(spi))
     selector = selector_of(Direction.OUT, pair.local, pair.peer)
     return XfrmPolicy(selector, PolicyDirection.OUT, (template,), PRIORITY)
 
