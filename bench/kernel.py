@@ -27,7 +27,7 @@ SET_UP_GOAL_MS = 2.0
 MANY_GOAL_S = 10.0
 PROBE_GOAL_MS = 50.0
 GROWTH_GOAL_OCTETS = 64.0
-"""Of a round of installing and removing, for each association: what leaks stays."""
+"""That a round of installing and removing adds, for each association: what leaks stays."""
 
 
 def goals(report: dict[str, Any]) -> list[str]:
@@ -39,7 +39,7 @@ def goals(report: dict[str, Any]) -> list[str]:
         goal_line("set-up of an association, median", report["set_up_ms"]["median"],
                   SET_UP_GOAL_MS, "ms"),
         goal_line(f"{many['count']} associations", many["install_s"], MANY_GOAL_S, "s"),
-        goal_line("memory kept by a round, for each association", many["growth_octets"],
+        goal_line("memory that a round adds, for each association", many["growth_octets"],
                   GROWTH_GOAL_OCTETS, "octets"),
         goal_line("states and policies left", many["left"], 0, ""),
         goal_line("probe of the suites of a daemon", report["probe_ms"]["configured"],

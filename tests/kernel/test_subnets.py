@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -86,6 +87,11 @@ def test_the_kernel_carries_subnets(lab: Lab, gateways: tuple[LabHost, LabHost])
         ping(db2, WEB1[family], "-M", "do", "-s", "8800")
         ping(gw1, WEB2[family])
         transfer(web1, web2, family, 1_000_000)
+        said = web1.run(
+            ["ping", "-n", "-c", "1", "-W", "10", "-M", "do", "-s", "8900", WEB2[family]],
+            check=False,
+        )
+        assert re.search(r"mtu[ =:]+8910", said.stdout + said.stderr)
     assert carriers(gw1) == carriers(gw2) == {"kernel"}
     assert int(str(current(gw1)["out"]["packets"])) > int(str(before)) + 100
 
@@ -178,6 +184,39 @@ def test_sources_and_destinations_of_others_are_dropped(
     web1.run(["ping", "-n", "-c", "1", "-W", "1", "192.168.9.9"], check=False)
     until(lambda: dropped() == before + 1, "the third network is not reached", PATIENCE_S)
     gw1.run(["ip", "route", "del", "192.168.9.0/24"])
+
+
+def test_a_reload_changes_who_may_send_what(lab: Lab, gateways: tuple[LabHost, LabHost]) -> None:
+    gw1, gw2 = gateways
+    config, daemon = gw1.files.config, gw1.daemon
+    assert daemon is not None
+    text = config.read_text()
+    config.write_text(text.replace('"192.168.8.0/24"', '"192.168.8.0/24", "172.16.0.0/12"'))
+    os.kill(daemon.pid, signal.SIGHUP)
+
+    def filters() -> str:
+        return gw1.run(
+            ["tc", "filter", "show", "dev", device_to(gw2), "ingress"], check=False
+        ).stdout
+
+    def third() -> str:
+        return gw1.run(["ip", "route", "show", "172.16.0.0/12"]).stdout
+
+    until(lambda: f"dev {device_to(gw2)} " in third(), "the reload routes it", PATIENCE_S)
+    assert "ac100000/fff00000" in filters()
+    ping(lab.host("web1"), WEB2[6])
+    config.write_text(text)
+    os.kill(daemon.pid, signal.SIGHUP)
+    until(lambda: third() == "", "and takes it back", PATIENCE_S)
+    until(
+        lambda: (
+            routed_to(gw1, 4, "192.168.8.0/24") == device_to(gw2) and "ac100000" not in filters()
+        ),
+        "a filter without it",
+        PATIENCE_S,
+    )
+    assert carriers(gw1) == {"kernel"}
+    ping(lab.host("web2"), WEB1[4])
 
 
 def test_what_came_without_esp_does_not_come_out_of_the_tunnel(
