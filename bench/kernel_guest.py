@@ -200,6 +200,18 @@ def show_spread(name: str, found: dict[str, float]) -> None:
     say(f"{name}: {words} ms")
 
 
+def ratios_of(by_name: dict[str, Figure]) -> dict[str, float]:
+    """Medians of ratios that were made within a round; each is said with its interval."""
+    found = {}
+    for name, rival in ((KERNEL, HAND), (USER, KERNEL), (HAND, BARE)):
+        if name in by_name:
+            ours, theirs = by_name[name], by_name[rival]
+            say(ratio_line(ours, theirs))
+            pairs = zip(ours.rounds, theirs.rounds, strict=True)
+            found[f"{name} / {rival}"] = statistics.median(one / other for one, other in pairs)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, required=True)
@@ -213,20 +225,10 @@ def main() -> None:
     set_up, idle = spread(times.associations_ms), spread(times.idle_ms)
     show_spread("set-up of an association", set_up)
     show_spread("nothing but computing, as long", idle)
-    figures = throughput(options.rounds, options.seconds)
-    by_name = {figure.name: figure for figure in figures}
+    figures = throughput(options.rounds, options.seconds) if options.rounds else []
     for figure in figures:
         say(str(figure))
-    say(ratio_line(by_name[KERNEL], by_name[HAND]))
-    say(ratio_line(by_name[USER], by_name[KERNEL]))
-    say(ratio_line(by_name[HAND], by_name[BARE]))
-    ratios = {}
-    for name, rival in ((KERNEL, HAND), (USER, KERNEL), (HAND, BARE)):
-        values = [
-            one / other
-            for one, other in zip(by_name[name].rounds, by_name[rival].rounds, strict=True)
-        ]
-        ratios[name] = (statistics.median(values), min(values), max(values))
+    ratios = ratios_of({figure.name: figure for figure in figures})
     report = {
         "kernel": os.uname().release,
         "suite": MANY_SUITE.name,
