@@ -59,6 +59,8 @@ MTU_LOOK_UPS: Final = 256
 CLOSE_S: Final = 1.0
 """How long the stop waits for answers to its CLOSEs."""
 FIRST_R1_S: Final = 2.0
+KERNEL_ANSWER_S: Final = 0.1
+"""Enough when all modules are there; associations that begin before it has come move later."""
 SOCKET_DIRECTORY_MODE: Final = 0o755
 STATE_DIRECTORY_MODE: Final = 0o700
 
@@ -205,6 +207,8 @@ class Daemon:
         self._stack.callback(interception.stop)
         interception.start()
         await self._first_r1s(gateway)
+        if gateway.kernel is not None:
+            await gateway.kernel.wait_for_answer(KERNEL_ANSWER_S)
         await self._open_control(gateway)
         return gateway
 

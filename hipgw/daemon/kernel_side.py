@@ -170,6 +170,11 @@ class KernelSide:
         self._question = None
         self.look_again()
 
+    async def wait_for_answer(self, patience_s: float) -> None:
+        """Wait for the kernel's answer, as far as it comes soon: modules may have to be loaded."""
+        if self._question is not None:
+            await asyncio.wait({self._question}, timeout=patience_s)
+
     def look_again(self) -> None:
         """It can do more than before, or less: associations go where they belong."""
         if self._moves is not None:

@@ -55,11 +55,12 @@ async def story(directory: Path, kernel: Kernel) -> tuple[MemoryGateway, MemoryG
     assert len(a.data_path.injected) == 1
     assert outbound_carrier(a) == (Carrier.USER, "the kernel has not answered yet")
     assert kernel_check(side)["detail"] == "being asked"
+    await side.wait_for_answer(0.01)
+    assert side.esp == KernelEsp()
     side.tick()
     kernel.may_answer.set()
-    async with asyncio.timeout(PATIENCE_S):
-        while not side.esp.verdicts:
-            await asyncio.sleep(0.002)
+    await side.wait_for_answer(PATIENCE_S)
+    assert side.esp.verdicts
     return a, b, side
 
 
