@@ -137,7 +137,7 @@ class SubnetTunnels:
 
     async def _follow(self) -> None:
         """One round: routes off devices that go, then devices, then routes onto those that came."""
-        before = set(self._made)
+        before = set(self._made), dict(self._reasons)
         await self._route(frozenset(filter(self._has_route, self._routed)))
         for peer in [peer for peer in self._up if not self._is_used(peer)]:
             await self._lower(self._made[peer])
@@ -150,7 +150,7 @@ class SubnetTunnels:
         for peer in filter(self._is_used, list(self._made)):
             await self._raise(self._made[peer])
         await self._route(frozenset(filter(self._has_route, self._up)))
-        if before != set(self._made):
+        if before != (set(self._made), self._reasons):
             self.on_settled()
 
     def _is_used(self, peer: Hit) -> bool:
