@@ -19,7 +19,7 @@ DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz bench docs record dist clean
+.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz bench bench-kernel docs record dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
@@ -29,6 +29,7 @@ help:
 	@echo "make asan    extension tests under AddressSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing, SECONDS=600"
 	@echo "make bench   figures of this machine, against wireguard-go"
+	@echo "make bench-kernel      ESP in the kernel, in User Mode Linux: against states made by hand"
 	@echo "make dist    sdist and wheel in dist/"
 
 setup: $(STAMPS)/extensions
@@ -59,6 +60,9 @@ fuzz: setup
 BENCHES := run puzzle senders handover bex flood nfqueue associations
 bench: setup $(STAMPS)/debian-bench
 	@set -e; for one in $(BENCHES); do $(BIN)/python -m bench.$$one; done
+
+bench-kernel: setup $(STAMPS)/debian-kernel
+	@$(BIN)/python -m bench.kernel
 
 dist: setup
 	@$(BIN)/python -m build --outdir dist .

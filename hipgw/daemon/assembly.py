@@ -182,3 +182,5 @@ def join_parts(
     gateway.traffic.on_too_big = gateway.mtus.on_too_big
     if begun.kernel is not None:
         begun.kernel.start(gateway, begun.loop)
+        if gateway.subnets.tunnels is not None:
+            gateway.subnets.tunnels.on_settled = begun.kernel.look_again

@@ -42,6 +42,7 @@ from hipgw.daemon.readiness import notify
 from hipgw.daemon.reloading import Reloader
 from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
+from hipgw.daemon.subnet_tunnels import clear_tunnels
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, route_to
 from hipgw.daemon.workers import Workers
 from hipgw.dataplane.ciphers import choose_gcm
@@ -58,6 +59,8 @@ MTU_LOOK_UPS: Final = 256
 CLOSE_S: Final = 1.0
 """How long the stop waits for answers to its CLOSEs."""
 FIRST_R1_S: Final = 2.0
+KERNEL_ANSWER_S: Final = 0.1
+"""Enough when all modules are there; associations that begin before it has come move later."""
 SOCKET_DIRECTORY_MODE: Final = 0o755
 STATE_DIRECTORY_MODE: Final = 0o700
 
@@ -155,9 +158,14 @@ class Daemon:
             discover_mtu=config.network.path_mtu_discovery,
         )
         ciphers = choose_gcm(config.offload.crypto)
-        if cleared := clear_kernel_leftovers():
-            log.info("states of a killed daemon cleared", extra={"count": cleared})
-        kernel = open_kernel_side(self._stack, config.datapath.backend, devices.esp, devices.udp)
+        self._clear_kernel()
+        kernel = open_kernel_side(
+            self._stack,
+            config.datapath.backend,
+            devices.esp,
+            devices.udp,
+            carried_suites(config),
+        )
         self._drop_privileges()
         lsis = LsiRegistry(
             config.network.lsi_prefix,
@@ -199,6 +207,8 @@ class Daemon:
         self._stack.callback(interception.stop)
         interception.start()
         await self._first_r1s(gateway)
+        if gateway.kernel is not None:
+            await gateway.kernel.wait_for_answer(KERNEL_ANSWER_S)
         await self._open_control(gateway)
         return gateway
 
@@ -207,6 +217,16 @@ class Daemon:
         make_directory(config.control.socket.parent, SOCKET_DIRECTORY_MODE, "[control] socket")
         make_directory(config.state.directory, STATE_DIRECTORY_MODE, "[state] directory")
         clear_leftovers(config.state.directory)
+
+    def _clear_kernel(self) -> None:
+        """Nothing of a killed daemon carries anything when this one begins."""
+        states = clear_kernel_leftovers()
+        if states:
+            log.info("states of a killed daemon cleared", extra={"count": states})
+        if not states and self._config.datapath.backend is Preference.USER:
+            return
+        if tunnels := clear_tunnels(self._config.network.interface):
+            log.info("tunnels of a killed daemon cleared", extra={"count": tunnels})
 
     def _udp_offload(self) -> Offload:
         """The kernel cannot take ESP out of datagrams that it has merged."""
@@ -221,7 +241,8 @@ class Daemon:
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
         import hipgw.netlink.packet_filter  # noqa: PLC0415
-        import hipgw.netlink.prefix_routes  # noqa: F401, PLC0415
+        import hipgw.netlink.prefix_routes  # noqa: PLC0415
+        import hipgw.netlink.tunnels  # noqa: F401, PLC0415
 
         uid, gid = privileges.user_ids(name)
         state = self._config.state.directory
@@ -267,6 +288,9 @@ class Daemon:
             self._loop.create_task(Housekeeping(gateway, keeper).run()),
             self._loop.create_task(gateway.own.run()),
         ]
+        if gateway.subnets is not None and gateway.subnets.tunnels is not None:
+            self._stack.callback(gateway.subnets.tunnels.close)
+            self._tasks.append(self._loop.create_task(gateway.subnets.tunnels.run()))
         gateway.engine.apply()
         return gateway
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
+from hipgw.daemon.engine_config import carried_suites
+from hipgw.daemon.kernel_moves import KernelMoves
 from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.kernel import KernelBackend
 from hipgw.dataplane.kernel_filter import EspFilter
@@ -47,6 +50,8 @@ GROUPS: Final = (Group.ACQUIRE, Group.EXPIRE, Group.SA, Group.POLICY, Group.MAPP
 EVENTS_OCTETS: Final = 4 * 1024 * 1024
 """Our own changes come back as events, too."""
 LOOKS_PER_TURN: Final = 100
+ENCAPSULATED: Final = EspSuite.AES_128_CBC_HMAC_SHA256
+"""The suite that says whether the kernel takes ESP out of UDP; every HIP host has it."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +62,7 @@ class KernelSide:
     Attributes:
         backend: None where the kernel can do nothing for us.
         reason: why it is None.
-        esp: what the kernel can do.
+        esp: what the kernel can do; nothing before it has answered.
     """
 
     def __init__(
@@ -69,25 +74,31 @@ class KernelSide:
         kernel_udp: frozenset[int] = frozenset(),
     ) -> None:
         self.backend: Final = backend
-        self.esp: Final = esp
-        self.reason: Final = reason
+        self.esp = esp
+        self.reason = reason
         self.kernel_udp: Final = kernel_udp
         self.healed = 0
         self._monitor: Final = monitor
         self._gateway: Gateway | None = None
         self._lost: set[tuple[Hit, Hit]] = set()
         self._audit: asyncio.Task[None] | None = None
+        self._question: asyncio.Task[None] | None = None
+        self._asked: frozenset[EspSuite] = frozenset()
+        self._moves: KernelMoves | None = None
 
     def start(self, gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         """Listen to the kernel."""
         self._gateway = gateway
+        self._moves = KernelMoves(gateway)
+        self._ask()
         if self._monitor is not None:
             loop.add_reader(self._monitor.fileno(), self.on_readable)
 
     def stop(self) -> None:
         """Listen no longer."""
-        if self._audit is not None:
-            self._audit.cancel()
+        for task in (self._audit, self._question):
+            if task is not None:
+                task.cancel()
         if self._monitor is not None:
             if self._gateway is not None:
                 asyncio.get_running_loop().remove_reader(self._monitor.fileno())
@@ -120,6 +131,9 @@ class KernelSide:
         """Once a second: what was missed, and rekeys that could not begin yet."""
         if self.backend is None:
             return
+        self._ask()
+        if self._moves is not None:
+            self._moves.tick()
         for pair, sa in self.backend.take_gone():
             self._lose(pair, sa)
         for local, peer in tuple(self._lost):
@@ -127,6 +141,44 @@ class KernelSide:
                 self._lost.discard((local, peer))
             else:
                 self._rekey(local, peer)
+
+    # --- what the kernel can do ---
+
+    def _ask(self) -> None:
+        """Ask about suites that it was not asked about; loading modules may take it seconds."""
+        gateway = self._gateway
+        if self.backend is None or gateway is None:
+            return
+        suites = frozenset(carried_suites(gateway.config))
+        if self._question is None and not suites <= self._asked:
+            self._asked = suites
+            self._question = asyncio.get_running_loop().create_task(self._learn(suites))
+
+    async def _learn(self, suites: frozenset[EspSuite]) -> None:
+        """Associations begin in user space meanwhile, and move when the answer is there."""
+        started_s = time.monotonic()
+        self.esp = await asyncio.to_thread(probe_kernel, sorted(suites))
+        took_ms = round((time.monotonic() - started_s) * 1000)
+        split = None if self._gateway is None else self._gateway.sas.split
+        if split is not None:
+            split.esp = self.esp
+        if self.esp.can_something:
+            log.info("kernel has answered", extra={"took_ms": took_ms})
+        else:
+            self.reason = self.esp.verdicts[0].reason
+            log.warning("the kernel carries nothing", extra={"reason": self.reason})
+        self._question = None
+        self.look_again()
+
+    async def wait_for_answer(self, patience_s: float) -> None:
+        """Wait for the kernel's answer, as far as it comes soon: modules may have to be loaded."""
+        if self._question is not None:
+            await asyncio.wait({self._question}, timeout=patience_s)
+
+    def look_again(self) -> None:
+        """It can do more than before, or less: associations go where they belong."""
+        if self._moves is not None:
+            self._moves.look()
 
     # --- what came ---
 
@@ -272,30 +324,34 @@ def open_kernel_side(
     preference: Preference,
     raw_esp: Mapping[int, socket.socket],
     udp: Mapping[int, socket.socket],
+    suites: Collection[EspSuite],
 ) -> KernelSide | None:
-    """Probe the kernel and open what it takes; `stack` closes it.  None if it is not wanted.
+    """Open what the kernel's half takes; `stack` closes it.  None if it is not wanted.
+
+    With AUTO the kernel is asked what it can do when the daemon runs.  With KERNEL it is asked
+    here: it takes ESP out of our UDP sockets from the start, or never.
 
     Args:
         stack: of the daemon.
         preference: `[datapath] backend`.
         raw_esp: raw sockets of protocol 50, by family; they no longer see what the kernel carries.
         udp: sockets of the HIP port, by family; with KERNEL they hand ESP to the kernel.
+        suites: that associations may have.
     """
     if preference is Preference.USER:
         return None
-    esp = probe_kernel()
-    if not any(verdict.is_possible for verdict in esp.verdicts):
-        reason = esp.verdicts[0].reason
-        log.warning("the kernel carries nothing", extra={"reason": reason})
-        return KernelSide(None, None, esp, reason)
+    esp, families = KernelEsp(), frozenset[int]()
+    if preference is Preference.KERNEL:
+        esp = probe_kernel({*suites, ENCAPSULATED})
+        if not esp.can_something:
+            return _nothing(esp, esp.verdicts[0].reason)
     try:
         client = XfrmClient()
         monitor = XfrmMonitor(GROUPS, receive_octets=EVENTS_OCTETS)
     except OSError as error:
-        reason = f"no XFRM socket: {error.strerror}"
-        log.warning("the kernel carries nothing", extra={"reason": reason})
-        return KernelSide(None, None, esp, reason)
-    families = _hand_over_udp(udp, esp) if preference is Preference.KERNEL else frozenset()
+        return _nothing(esp, f"no XFRM socket: {error.strerror}")
+    if preference is Preference.KERNEL:
+        families = _hand_over_udp(udp, esp)
     backend = KernelBackend(client, on_inbound=EspFilter(raw_esp).refuse)
     side = KernelSide(backend, monitor, esp, "", families)
     stack.callback(backend.close)
@@ -303,11 +359,16 @@ def open_kernel_side(
     return side
 
 
+def _nothing(esp: KernelEsp, reason: str) -> KernelSide:
+    log.warning("the kernel carries nothing", extra={"reason": reason})
+    return KernelSide(None, None, esp, reason)
+
+
 def _hand_over_udp(udp: Mapping[int, socket.socket], esp: KernelEsp) -> frozenset[int]:
     """Have the kernel take ESP out of our UDP sockets; the families where it does."""
     families = set()
     for family, channel in udp.items():
-        if esp.reason_against(EspSuite.AES_128_CBC_HMAC_SHA256, family, is_udp=True):
+        if esp.reason_against(ENCAPSULATED, family, is_udp=True):
             continue
         channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         families.add(family)
@@ -324,7 +385,9 @@ def kernel_check(side: KernelSide | None) -> dict[str, str]:
             "detail": 'not used: [datapath] backend = "user"',
             "remedy": "",
         }
-    if side.backend is None:
+    if side.backend is not None and not side.esp.verdicts:
+        return {"name": name, "outcome": "ok", "detail": "being asked", "remedy": ""}
+    if side.backend is None or not side.esp.can_something:
         return {
             "name": name,
             "outcome": "warn",

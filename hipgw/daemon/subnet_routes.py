@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from hipgw.daemon.first_packets import Pair
 from hipgw.daemon.gateway import Gateway
+from hipgw.daemon.subnet_tunnels import SubnetTunnels
 from hipgw.errors import HostError
-from hipgw.policy import SubnetTable, flatten
+from hipgw.policy import SubnetTable, flatten, ingress_rules
 from hipgw.policy.subnets import Network, Ranges
 from hipgw.values import Address, Hit
 
@@ -49,6 +51,19 @@ class SubnetRoutes:
         self._data_path = data_path
         self._table = SubnetTable({})
         self._refused: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+        split = gateway.sas.split
+        self.tunnels: Final = (
+            None
+            if split is None
+            else SubnetTunnels(
+                split,
+                gateway.config.network.interface,
+                lambda: gateway.facts.mtu_octets,
+                self._set_routes,
+            )
+        )
+        """Devices of the kernel for peers that it carries."""
 
     def apply(self) -> None:
         """Take over what the configuration says, in the data path first, then in the routes."""
@@ -68,14 +83,13 @@ class SubnetRoutes:
             here6=ranges[6],
             clamp_mss=gateway.config.gateway.clamp_mss,
         )
-        if gateway.sas.split is not None:
-            gateway.sas.split.is_routed = self._is_routed
+        if self.tunnels is not None:
+            self.tunnels.want(
+                {peer: ingress_rules(peer, prefixes, here) for peer in self._table.owners},
+                self._local_of,
+                copies_class=bool(gateway.config.network.traffic_class),
+            )
         self.set_routes()
-
-    def _is_routed(self, peer: Hit) -> bool:
-        """Whether packets of hosts that know no HIP may come from a peer, or go there."""
-        has_hosts_here = bool(self._gateway.config.gateway.local_subnets)
-        return has_hosts_here or peer in self._table.owners
 
     def _prefixes(self) -> dict[Network, Hit]:
         own = set(self._gateway.facts.hits)
@@ -87,28 +101,43 @@ class SubnetRoutes:
         }
 
     def set_routes(self) -> None:
-        """Bring the kernel's routes to hip0 up to date; refusals are told by `health`."""
-        prefixes = self._prefixes()
-        if not prefixes and not self._refused and not self._table.owners:
-            return
+        """Bring the kernel's routes up to date; refusals are told by `health`."""
+        if self.tunnels is not None:
+            self.tunnels.mtu_changed()
+        if self._prefixes() or self._refused or self._table.owners:
+            self._set_routes()
+
+    def _set_routes(self) -> None:
+        """The same, in whichever thread."""
         # This import takes 0.15 s, and nothing without subnets needs it.
         from hipgw.netlink.monitor import usable_addresses  # noqa: PLC0415
         from hipgw.netlink.prefix_routes import set_prefix_routes  # noqa: PLC0415
 
         gateway = self._gateway
-        try:
-            ours = [entry.address for entry in usable_addresses(lambda _, __: True)]
-            self._refused = tuple(
-                set_prefix_routes(
-                    gateway.config.network.interface,
-                    {network: self._source_for(network, ours) for network in prefixes},
-                    mtu=gateway.facts.mtu_octets - IPV6_HEADER_OCTETS,
+        with self._lock:
+            try:
+                ours = [entry.address for entry in usable_addresses(lambda _, __: True)]
+                self._refused = tuple(
+                    set_prefix_routes(
+                        self._by_device(ours), mtu=gateway.facts.mtu_octets - IPV6_HEADER_OCTETS
+                    )
                 )
-            )
-        except HostError as error:
-            self._refused = (str(error),)
-        for refusal in self._refused:
-            log.warning("subnet not routed", extra={"reason": refusal})
+            except HostError as error:
+                self._refused = (str(error),)
+            for refusal in self._refused:
+                log.warning("subnet not routed", extra={"reason": refusal})
+
+    def _by_device(self, ours: Sequence[Address]) -> dict[str, dict[Network, Address | None]]:
+        """Which device each prefix is routed to, with the source for this host's own packets."""
+        interface = self._gateway.config.network.interface
+        devices = [] if self.tunnels is None else self.tunnels.devices()
+        found: dict[str, dict[Network, Address | None]] = {
+            name: {} for name in (interface, *devices)
+        }
+        for network, peer in self._prefixes().items():
+            device = interface if self.tunnels is None else self.tunnels.device_for(peer)
+            found.setdefault(device, {})[network] = self._source_for(network, ours)
+        return found
 
     def _source_for(self, network: Network, ours: Sequence[Address]) -> Address | None:
         """Source of what this host itself sends there: its first address in `local_subnets`."""

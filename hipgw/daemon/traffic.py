@@ -16,7 +16,7 @@ from hipgw._fastpath import worker
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets, Pair
 from hipgw.daemon.hip_sockets import HipSockets
-from hipgw.daemon.inner_packets import inner_ends
+from hipgw.daemon.inner_packets import in_ipv6, inner_ends
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.ports import FAMILY_HIT, PortFamilies
@@ -262,6 +262,8 @@ class Traffic:
         way = self._sas.way_out(local, peer)
         if way is WayOut.USER:
             self._inject(packet)
+        elif self.pair_of(packet) is not None:
+            self._send(in_ipv6(packet, local, peer), local, peer)
         elif packet[0] >> 4 == IPV4:
             self._bring_to_user_space(packet, local, peer)
         elif way is WayOut.KERNEL:
@@ -304,10 +306,8 @@ class Traffic:
         """A packet of a host that knows no HIP, to a prefix of a peer."""
         if self._sas.outbound_of(local, peer) is None:
             self._keep(packet, local, peer)
-        elif self._sas.way_out(local, peer) is WayOut.USER:
-            self._inject(packet)
         else:
-            self._bring_to_user_space(packet, local, peer)
+            self._send(packet, local, peer)
 
     def _hit_behind(self, identifier: Hit | Lsi) -> Hit | None:
         if isinstance(identifier, Hit):

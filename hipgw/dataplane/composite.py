@@ -28,7 +28,6 @@ from hipgw.values import (
 )
 
 Pair = tuple[Hit, Hit]
-ROUTED: Final = "packets of subnets are checked and carried by user space"
 
 
 class WayOut(Enum):
@@ -51,6 +50,7 @@ class CompositeBackend:
 
     Attributes:
         kernel: states and policies of the kernel are asked of it directly.
+        esp: what the kernel can do, as far as it was asked.
         counters: SAs that the kernel was to carry and refused.
     """
 
@@ -73,10 +73,12 @@ class CompositeBackend:
         """
         self._user: Final = user
         self.kernel: Final = kernel
-        self._esp: Final = esp
+        self.esp = esp
         self._kernel_udp: Final = kernel_udp
-        self.is_routed: Callable[[Hit], bool] = lambda _peer: False
-        """Whether packets of hosts that know no HIP may come from a peer, or go there."""
+        self.reason_of_routes: Callable[[Hit], str] = lambda _peer: ""
+        """Why the kernel cannot carry the packets of hosts that know no HIP, in words."""
+        self.on_changed: Callable[[Hit, Hit], None] = lambda _local, _peer: None
+        """Told of a pair after each change of its SAs."""
         self._wishes: dict[Pair, tuple[Carrier, str]] = {}
         self._places: dict[Pair, _PairPlace] = {}
         self._refusals: dict[Pair, str] = {}
@@ -94,7 +96,7 @@ class CompositeBackend:
         family = path.local.version
         if is_udp and family not in self._kernel_udp:
             return 'ESP in UDP shares a socket with user space unless [datapath] backend = "kernel"'
-        return self._esp.reason_against(suite, family, is_udp=is_udp)
+        return self.esp.reason_against(suite, family, is_udp=is_udp)
 
     def reason_for_user(self, local: Hit, peer: Hit, suite: EspSuite, path: Path) -> str:
         """Why user space carries an association; empty when nothing speaks against the kernel."""
@@ -105,7 +107,12 @@ class CompositeBackend:
         wish = self._wishes.get((local, peer))
         if wish is not None and wish[0] is Carrier.USER:
             return wish[1]
-        return ROUTED if self.is_routed(peer) else ""
+        return self.reason_of_routes(peer)
+
+    def has_kernel_out(self, local: Hit, peer: Hit) -> bool:
+        """Whether the outbound SA of a pair is in the kernel, held back or not."""
+        place = self._places.get((local, peer))
+        return place is not None and place.out is not None and place.out[0] is Carrier.KERNEL
 
     def way_out(self, local: Hit, peer: Hit) -> WayOut:
         """Where a packet of a pair with an outbound SA has to go now."""
@@ -134,6 +141,7 @@ class CompositeBackend:
         elif carrier is Carrier.USER:
             place.user_inbound |= {sa.spi}
         self._share(pair, place)
+        self.on_changed(*pair)
 
     def _install_new(self, sa: SecurityAssociation) -> Carrier:
         """Install it where it belongs.
@@ -144,7 +152,8 @@ class CompositeBackend:
         pair = sa.local_hit, sa.peer_hit
         if not self._reason_to_stay(sa):
             try:
-                self.kernel.install(sa)
+                place = self._places.get(pair)
+                self.kernel.install(sa, is_shared=place is not None and bool(place.user_inbound))
             except LocalProtocolError as error:
                 self.counters["kernel_refused"] += 1
                 self._refusals[pair] = str(error)
@@ -198,6 +207,7 @@ class CompositeBackend:
             del self._places[local_hit, peer_hit]
             self._wishes.pop((local_hit, peer_hit), None)
             self._refusals.pop((local_hit, peer_hit), None)
+        self.on_changed(local_hit, peer_hit)
         return is_removed
 
     def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:

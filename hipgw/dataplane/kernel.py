@@ -24,16 +24,19 @@ from hipgw.dataplane.kernel_pairs import (
     policy_name,
     selector_of,
     state_of,
+    tunnel_policies,
 )
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
     Migration,
     PolicyDirection,
+    PolicyId,
     Removed,
     StateId,
     StateReport,
     XfrmClient,
     XfrmError,
+    XfrmPolicy,
     XfrmState,
     remove_owned,
 )
@@ -84,12 +87,15 @@ class KernelBackend:
         """
         return remove_owned(self._client, OWNERSHIP)
 
-    def install(self, sa: SecurityAssociation) -> None:
-        """See `Backend.install`; an outbound SA with the SPI of the present one moves it."""
+    def install(self, sa: SecurityAssociation, *, is_shared: bool = True) -> None:
+        """See `Backend.install`; an outbound SA with the SPI of the present one moves it.
+
+        `is_shared`: see `demand`.
+        """
         pair = self._pair(sa.local_hit, sa.peer_hit)
         try:
             if sa.direction is Direction.IN:
-                self._install_in(pair, sa)
+                self._install_in(pair, sa, is_shared=is_shared)
             elif pair.outbound is not None and pair.outbound.spi == sa.spi:
                 self._move_out(pair, pair.outbound, sa.path)
             else:
@@ -182,6 +188,7 @@ class KernelBackend:
         for pair in list(self._pairs.values()):
             for sa in [*pair.inbound.values(), *([pair.outbound] if pair.outbound else [])]:
                 self.remove(sa.direction, sa.spi, pair.local, pair.peer)
+            self.close_tunnel(pair.local, pair.peer)
         if self._raw is not None:
             self._raw.close()
             self._raw = None
@@ -229,6 +236,31 @@ class KernelBackend:
             wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
             self._put_in_policy(pair, wanted)
 
+    def open_tunnel(self, local: Hit, peer: Hit) -> bool:
+        """Have IP in IPv6 of a pair come in ESP alone; False when the kernel has none of it.
+
+        Raises:
+            XfrmError: the kernel refused, or somebody else has such a policy.
+        """
+        pair = self._find(local, peer)
+        if pair is None or not pair.has_states:
+            return False
+        if not pair.has_tunnel:
+            for policy in tunnel_policies(pair):
+                self._client.add_policy(policy)
+            pair.has_tunnel = True
+        return True
+
+    def close_tunnel(self, local: Hit, peer: Hit) -> None:
+        """The tunnel device takes nothing more."""
+        pair = self._find(local, peer)
+        if pair is not None and pair.has_tunnel:
+            pair.has_tunnel = False
+            for policy in tunnel_policies(pair):
+                name = PolicyId(policy.selector, PolicyDirection.IN)
+                self._quietly(lambda name=name: self._client.remove_policy(name))  # type: ignore[misc]
+            self._forget_if_empty(pair)
+
     def is_gone(self, sa: KernelSa) -> bool:
         """Ask the kernel whether a state that should be there is not."""
         try:
@@ -262,50 +294,74 @@ class KernelBackend:
             self._drop_out_policy(pair)
         if pair.inbound and pair.in_policy is not InPolicy.NONE:
             self._client.replace_policy(in_policy(pair, _family(pair), pair.in_policy))
+        if pair.has_tunnel:
+            for policy in tunnel_policies(pair):
+                self._client.replace_policy(policy)
 
     # --- states ---
 
-    def _install_in(self, pair: KernelPair, sa: SecurityAssociation) -> None:
+    def _install_in(self, pair: KernelPair, sa: SecurityAssociation, *, is_shared: bool) -> None:
         if (present := pair.inbound.get(sa.spi)) is not None:
             self.move_in(present.spi, sa.local_hit, sa.peer_hit, sa.path)
             return
-        entry = self._add(pair, sa)
-        pair.inbound[sa.spi] = entry
+        wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
         if pair.in_policy is InPolicy.NONE:
-            try:
-                self._put_in_policy(pair, InPolicy.OPTIONAL)
-            except XfrmError:
-                del pair.inbound[sa.spi]
-                self._drop_state(entry)
-                raise
+            policy = in_policy(pair, sa.path.local.version, wanted)
+            pair.inbound[sa.spi] = self._add(pair, sa, policy)
+            pair.in_policy = wanted
+        else:
+            pair.inbound[sa.spi] = self._add(pair, sa)
         self._inbound.add(sa.spi)
         self.on_inbound(self._inbound)
 
     def _install_out(self, pair: KernelPair, sa: SecurityAssociation) -> None:
         """The new state, then the policy that names it, then the old state goes."""
-        entry, before = self._add(pair, sa), pair.outbound
+        before = pair.outbound
+        if pair.has_out_policy:
+            entry = self._add(pair, sa)
+            try:
+                self._replace_or_add(pair, entry)
+            except XfrmError:
+                self._drop_state(entry)
+                raise
+        else:
+            entry = self._add(pair, sa, out_policy(pair, sa.spi, sa.path))
+            pair.has_out_policy = True
         pair.is_held = False
-        try:
-            self._replace_or_add(pair, entry)
-        except XfrmError:
-            self._drop_state(entry)
-            raise
         pair.outbound = entry
         if before is not None:
             self._drop_state(before)
 
-    def _add(self, pair: KernelPair, sa: SecurityAssociation) -> KernelSa:
+    def _add(
+        self, pair: KernelPair, sa: SecurityAssociation, policy: XfrmPolicy | None = None
+    ) -> KernelSa:
+        """Install its state, and with it a policy that is not there yet."""
         state = state_of(sa, pair.reqid)
         name = StateId(state.destination, state.spi)
         if name in self._names:
             raise ValueError("another peer at this address has chosen the same SPI")
         try:
-            self._add_state(state, name)
+            if policy is None:
+                self._add_state(state, name)
+            else:
+                self._add_both(state, name, policy)
         finally:
             state.wipe()
         entry = KernelSa(sa.direction, sa.spi, sa.path, name)
         self._names[name] = pair, entry
         return entry
+
+    def _add_both(self, state: XfrmState, name: StateId, policy: XfrmPolicy) -> None:
+        """In one step as a rule, else one after the other, which makes room and says more."""
+        try:
+            self._client.add_with_policy(state, policy)
+        except XfrmError:
+            self._add_state(state, name)
+            try:
+                self._client.add_policy(policy)
+            except XfrmError:
+                self._quietly(lambda: self._client.remove_state(name))
+                raise
 
     def _add_state(self, state: XfrmState, name: StateId) -> None:
         """Install it; one of ours that nobody knows any more makes room.
@@ -403,7 +459,7 @@ class KernelBackend:
 
     def _replace_or_add(self, pair: KernelPair, sa: KernelSa) -> None:
         """The policy of ours is replaced in one step; somebody else's is never touched."""
-        policy = out_policy(pair, sa)
+        policy = out_policy(pair, sa.spi, sa.path)
         if pair.has_out_policy:
             self._client.replace_policy(policy)
         else:

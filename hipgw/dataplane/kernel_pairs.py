@@ -6,7 +6,7 @@ restores the addresses of its selector, whatever was sent).  Ours carry the HITs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -39,6 +39,8 @@ SOFT_PACKETS: Final = 0xF000_0000
 FIRST_PACKET: Final = 1
 """Inbound packets after which an event says that the peer uses an SA."""
 IPV6_HEADER_OCTETS: Final = 40
+IP_IN_IPV6: Final = (4, 41)
+"""Protocols of RFC 2473: IPv4 and IPv6 in IPv6."""
 ANY: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
 
 
@@ -79,11 +81,18 @@ class KernelPair:
     """Nothing may be sent now; packets go the way of those that have no SA."""
     has_out_policy: bool = False
     in_policy: InPolicy = InPolicy.NONE
+    has_tunnel: bool = False
+    """A tunnel device takes IP in IPv6 between the HITs apart, which must have come in ESP."""
+
+    @property
+    def has_states(self) -> bool:
+        """Whether the kernel carries something of it."""
+        return self.outbound is not None or bool(self.inbound)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of it."""
-        return self.outbound is None and not self.inbound
+        return not self.has_states and not self.has_tunnel
 
 
 def ends_of(direction: Direction, path: Path) -> tuple[Address, Address]:
@@ -131,10 +140,10 @@ def state_of(sa: SecurityAssociation, reqid: int) -> XfrmState:
     )
 
 
-def out_policy(pair: KernelPair, sa: KernelSa) -> XfrmPolicy:
+def out_policy(pair: KernelPair, spi: Spi, path: Path) -> XfrmPolicy:
     """What is sent between the HITs leaves by exactly this state."""
-    source, destination = ends_of(Direction.OUT, sa.path)
-    template = Template(source, destination, reqid=pair.reqid, spi=int(sa.spi))
+    source, destination = ends_of(Direction.OUT, path)
+    template = Template(source, destination, reqid=pair.reqid, spi=int(spi))
     selector = selector_of(Direction.OUT, pair.local, pair.peer)
     return XfrmPolicy(selector, PolicyDirection.OUT, (template,), PRIORITY)
 
@@ -146,6 +155,23 @@ def in_policy(pair: KernelPair, family: int, demand: InPolicy) -> XfrmPolicy:
     )
     selector = selector_of(Direction.IN, pair.local, pair.peer)
     return XfrmPolicy(selector, PolicyDirection.IN, (template,), PRIORITY)
+
+
+def tunnel_policies(pair: KernelPair) -> tuple[XfrmPolicy, ...]:
+    """IP in IPv6 from a peer's HIT came in ESP of this pair, while user space delivers, too.
+
+    User space takes such packets apart itself, so none that it delivers meets these.
+    """
+    family = 6 if not pair.inbound else _family(pair)
+    whole = in_policy(pair, family, InPolicy.STRICT)
+    return tuple(
+        replace(whole, selector=replace(whole.selector, protocol=one), priority=PRIORITY - 1)
+        for one in IP_IN_IPV6
+    )
+
+
+def _family(pair: KernelPair) -> int:
+    return next(iter(pair.inbound.values())).path.local.version
 
 
 def policy_name(direction: Direction, local: Hit, peer: Hit) -> PolicyId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -48,6 +48,8 @@ DIFFERENT: Final[Mapping[EspSuite, str]] = {
 }
 """Suites that the kernel has, with other octets on the wire than ours, and why."""
 
+NOT_ASKED: Final = "the kernel has not answered yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Algorithms:
@@ -86,7 +88,13 @@ def trial_transform(suite: EspSuite) -> Transform:
 class KernelEsp:
     """What the kernel can carry: a verdict for each suite, outer family and encapsulation."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    """None: it has not answered yet."""
+
+    @property
+    def can_something(self) -> bool:
+        """Whether there is anything that it carries."""
+        return any(verdict.is_possible for verdict in self.verdicts)
 
     def reason_against(self, suite: EspSuite, outer_family: int, *, is_udp: bool) -> str:
         """Why the kernel cannot carry such an SA, in words; empty when it can.
@@ -97,19 +105,21 @@ class KernelEsp:
             is_udp: whether ESP travels in UDP.
         """
         wanted = (suite.name, outer_family, is_udp)
+        if not self.verdicts:
+            return NOT_ASKED
         for verdict in self.verdicts:
             if (verdict.transform, verdict.outer_family, verdict.is_udp) == wanted:
                 return verdict.reason
         return f"{suite.name} over IPv{outer_family} was not tried"
 
 
-def probe_kernel() -> KernelEsp:
-    """Ask the kernel about every suite; milliseconds, or seconds while modules are loaded."""
+def probe_kernel(suites: Collection[EspSuite] = tuple(EspSuite)) -> KernelEsp:
+    """Ask the kernel about these suites; milliseconds, or seconds while modules are loaded."""
     return KernelEsp(
         tuple(
             replace(verdict, reason=DIFFERENT[EspSuite[verdict.transform]])
             if verdict.is_possible and EspSuite[verdict.transform] in DIFFERENT
             else verdict
-            for verdict in probe([trial_transform(suite) for suite in EspSuite])
+            for verdict in probe([trial_transform(suite) for suite in suites])
         )
     )

@@ -31,7 +31,7 @@ QUIET_SETTINGS: Final = {
     "accept_dad": "0",
     "disable_ipv6": "0",
 }
-"""IPv6 settings of the HIP interface: nobody but us speaks there, so nothing is announced."""
+"""IPv6 settings of our interfaces: nobody but us speaks there, so nothing is announced."""
 
 
 def configure_interface(
@@ -72,7 +72,7 @@ def configure_interface(
         index = link_index(socket, name)
         if index is None:
             raise HostError(f"interface {name} does not exist; open the TUN device first")
-        _quiet(name)
+        silence(name)
         socket.link(
             "set", index=index, mtu=mtu, txqlen=TX_QUEUE_PACKETS, flags=0, change=IFF_MULTICAST
         )
@@ -91,7 +91,8 @@ def configure_interface(
     with_rtnetlink(f"set up interface {name}", task)
 
 
-def _quiet(name: str) -> None:
+def silence(name: str) -> None:
+    """Have the kernel announce nothing on an interface."""
     # A container may have /proc/sys read-only; the interface then works, with some noise on it.
     for setting, value in QUIET_SETTINGS.items():
         with contextlib.suppress(OSError):

@@ -27,16 +27,16 @@ FAMILIES: Final = {4: sockets.AF_INET, 6: sockets.AF_INET6}
 
 
 def set_prefix_routes(
-    name: str, sources: Mapping[Network, Address | None], *, mtu: int
+    wanted: Mapping[str, Mapping[Network, Address | None]], *, mtu: int
 ) -> list[str]:
-    """Give an interface exactly these routes to prefixes; routes of others are not touched.
+    """Give interfaces exactly these routes to prefixes; routes of others are not touched.
 
-    They go with the interface, so a daemon that was killed leaves none.
+    A route that moves from one of these interfaces to another is replaced in one step.  Routes go
+    with their interface, so a daemon that was killed leaves none on hip0.
 
     Args:
-        name: of the interface.
-        sources: prefix -> source address of what this host sends there itself; None: the kernel
-            chooses.
+        wanted: name of an interface -> prefix -> source address of what this host sends there
+            itself; None: the kernel chooses.
         mtu: octets of the longest packet.
 
     Returns:
@@ -47,30 +47,35 @@ def set_prefix_routes(
     """
 
     def task(socket: Any) -> list[str]:
-        index = link_index(socket, name)
-        if index is None:
-            raise HostError(f"interface {name} does not exist; open the TUN device first")
-        there = _ours(socket, index)
-        for network in there - set(sources):
-            socket.route("del", **_request(network, index))
-        refused = []
-        for network, source in sources.items():
-            request = _request(network, index) | {"metrics": {"mtu": mtu}}
-            if source is not None:
-                request["prefsrc"] = str(source)
-            try:
-                if network in there:
-                    socket.route("replace", **request)
-                else:
-                    socket.route("add", **request)
-            except NetlinkError as error:
-                if error.code not in {errno.EEXIST, errno.EINVAL}:
-                    raise
-                why = "there is another route to it" if error.code == errno.EEXIST else "refused"
-                refused.append(f"{network}: {why}")
+        refused: list[str] = []
+        there: dict[Network, int] = {}
+        indices: dict[str, int] = {}
+        for name in wanted:
+            index = link_index(socket, name)
+            if index is None:
+                raise HostError(f"interface {name} does not exist; open the TUN device first")
+            indices[name] = index
+            there |= dict.fromkeys(_ours(socket, index), index)
+        keep = {network for prefixes in wanted.values() for network in prefixes}
+        for network, index in there.items():
+            if network not in keep:
+                socket.route("del", **_request(network, index))
+        for name, prefixes in wanted.items():
+            for network, source in prefixes.items():
+                request = _request(network, indices[name]) | {"metrics": {"mtu": mtu}}
+                if source is not None:
+                    request["prefsrc"] = str(source)
+                try:
+                    socket.route("replace" if network in there else "add", **request)
+                except NetlinkError as error:
+                    if error.code not in {errno.EEXIST, errno.EINVAL}:
+                        raise
+                    known = error.code == errno.EEXIST
+                    why = "there is another route to it" if known else "refused"
+                    refused.append(f"{network}: {why}")
         return refused
 
-    return with_rtnetlink(f"route subnets to {name}", task)
+    return with_rtnetlink(f"route subnets to {', '.join(wanted)}", task)
 
 
 def _ours(socket: Any, index: int) -> set[Network]:

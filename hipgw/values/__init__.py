@@ -1,6 +1,7 @@
 """Frozen, hashable values that every room may use; imports nothing else of hipgw."""
 
 from hipgw.values.identifiers import NULL_HIT, Hit, Lsi, Spi
+from hipgw.values.ingress import IngressRule
 from hipgw.values.paths import (
     ESP_PROTOCOL,
     HIP_PROTOCOL,
@@ -63,6 +64,7 @@ __all__ = [
     "HipTransform",
     "Hit",
     "HitSuite",
+    "IngressRule",
     "Lsi",
     "NotifyType",
     "Path",

@@ -38,9 +38,14 @@ class Machine:
     environment: dict[str, str]
 
 
-def job_script(arguments: Sequence[str]) -> str:
-    """What the guest runs: the kernel tests of this tree with the interpreter that runs this."""
-    words = [sys.executable, "-m", "pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
+def pytest_words(arguments: Sequence[str]) -> list[str]:
+    """Words of a module for `job_script`: the tests, with a report in the job directory."""
+    return ["pytest", "--junitxml=/mnt/job/junit.xml", *arguments]
+
+
+def job_script(module: Sequence[str]) -> str:
+    """What the guest runs: a module and its words, of this tree, by the interpreter of this."""
+    words = [sys.executable, "-m", *module]
     return (
         f"cd {shlex.quote(str(TREE))} || exit 1\n"
         f"export PYTHONPATH={shlex.quote(str(TREE))}\n"
@@ -48,11 +53,11 @@ def job_script(arguments: Sequence[str]) -> str:
     )
 
 
-def fresh_job(directory: Path, arguments: Sequence[str]) -> None:
-    """An empty job directory with its script."""
+def fresh_job(directory: Path, module: Sequence[str]) -> None:
+    """An empty job directory with its script; see `job_script`."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    (directory / "job.sh").write_text(job_script(arguments))
+    (directory / "job.sh").write_text(job_script(module))
 
 
 def run_guest(machine: Machine, job: Path, *, limit_s: float, output: TextIO) -> int:
@@ -147,7 +152,7 @@ def main(words: Sequence[str] | None = None) -> int:
     limit_s = chosen.limit_s or {"uml": 600.0, "qemu": 3600.0}[chosen.machine]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(DIED))  # so that the guest is ended, too
     job = TREE / "build/kernel" / chosen.machine
-    fresh_job(job, chosen.pytest[1:] or ["-q", "tests/kernel"])
+    fresh_job(job, pytest_words(chosen.pytest[1:] or ["-q", "tests/kernel"]))
     try:
         with machine_of(chosen.machine, job) as machine:
             return run_guest(machine, job, limit_s=limit_s, output=sys.stdout)

@@ -116,6 +116,26 @@ def test_errors_by_number_and_words(hosts: Hosts) -> None:
     assert refused(lambda: a.xfrm.add_state(no_integrity))[0] == errno.ENOSYS
 
 
+def test_a_state_and_its_policy_come_together_or_not_at_all(hosts: Hosts) -> None:
+    a, b = hosts
+    state, policy = state_of(a, b, Keys.fresh(GCM)), policy_of(a, b, PolicyDirection.OUT)
+
+    def there() -> tuple[int, int]:
+        return len(a.xfrm.states()), len(a.xfrm.policies())
+
+    a.xfrm.add_with_policy(state, policy)
+    assert there() == (1, 1)
+    other = replace(policy, selector=replace(policy.selector, protocol=17))
+    assert refused(lambda: a.xfrm.add_with_policy(state, other))[0] == errno.EEXIST
+    assert there() == (1, 1)
+    second = replace(state, spi=0x5005)
+    assert refused(lambda: a.xfrm.add_with_policy(second, policy))[0] == errno.EEXIST
+    assert there() == (1, 1)
+    assert refused(lambda: a.xfrm.add_with_policy(state, policy))[0] == errno.EEXIST
+    assert there() == (1, 1)
+    assert a.xfrm.state(StateId(b.outer(4), SPIS[0])).state.spi == SPIS[0]
+
+
 def test_errors_never_show_keys(hosts: Hosts) -> None:
     a, b = hosts
     key = bytearray(b"\x41" * 7)

@@ -20,13 +20,17 @@ NUMBER = struct.Struct("!Q")
 PAUSE_S = 0.001
 
 
-def until(question: Callable[[], bool], what: Callable[[], str] | str) -> None:
+def until(
+    question: Callable[[], bool],
+    what: Callable[[], str] | str,
+    patience_s: float = PATIENCE_S,
+) -> None:
     """Wait for something to become true; fails the test when it does not."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not question():
         if time.monotonic() >= deadline:
             said = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {PATIENCE_S} s: {said}")
+            raise AssertionError(f"not within {patience_s} s: {said}")
         time.sleep(0.02)
 
 

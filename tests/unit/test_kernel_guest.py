@@ -10,12 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.guest import DIED, TIME_IS_UP, TREE, Machine, fresh_job, job_script, run_guest
+from tests.kernel.guest import (
+    DIED,
+    TIME_IS_UP,
+    TREE,
+    Machine,
+    fresh_job,
+    job_script,
+    pytest_words,
+    run_guest,
+)
 
 
 def outcome(script: str, job: Path, *, limit_s: float = 20.0) -> tuple[int, str]:
     """A program in place of the guest; it finds the job directory in $JOB."""
-    fresh_job(job, ["-q"])
+    fresh_job(job, pytest_words(["-q"]))
     output = io.StringIO()
     machine = Machine("test", ("/bin/sh", "-c", script), {"JOB": str(job)})
     return run_guest(machine, job, limit_s=limit_s, output=output), output.getvalue()
@@ -59,7 +68,7 @@ def test_results_of_the_last_run_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_guest_runs_this_tree() -> None:
-    script = job_script(["-q", "tests/kernel"])
+    script = job_script(pytest_words(["-q", "tests/kernel"]))
     assert f"cd {TREE} || exit 1" in script
     assert "--junitxml=/mnt/job/junit.xml -q tests/kernel" in script
 

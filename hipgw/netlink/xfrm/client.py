@@ -186,6 +186,25 @@ class XfrmClient:
         """
         self._apply("remove a policy", policies.delete_policy(name))
 
+    def add_with_policy(self, state: XfrmState, policy: XfrmPolicy) -> None:
+        """Install a state and a policy that are not there yet, both or none, in one send.
+
+        Half the system calls of `add_state` and `add_policy`, which say more of a refusal.
+
+        Raises:
+            XfrmError: one of them was refused, and the other one taken back.
+        """
+        writers = states.new_state(state), policies.new_policy(policy)
+        refusals = self._send_together("add a state with its policy", writers)
+        if not any(refusals):
+            return
+        if refusals[1] is None:
+            name = PolicyId(policy.selector, policy.direction, 0, policy.mark, policy.if_id)
+            self.remove_policy(name)
+        if refusals[0] is None:
+            self.remove_state(StateId(state.destination, state.spi, state.protocol, state.mark))
+        raise next(refusal for refusal in refusals if refusal is not None)
+
     def policies(self) -> list[XfrmPolicy]:
         """Every policy that this codec understands, those of sockets included."""
         return self._dump(
@@ -255,6 +274,42 @@ class XfrmClient:
             finally:
                 datagram[:] = bytes(length)
         return answer.items, answer.is_whole
+
+    def _send_together(
+        self, action: str, writers: Sequence[MessageWriter]
+    ) -> list[XfrmError | None]:
+        """Have requests done one after the other, whatever becomes of the others.
+
+        The last one alone is acknowledged when all is well; a refusal always comes.
+        """
+        first = self._sequence + 1 if self._sequence <= 0xFFFFFFFF - len(writers) else 1
+        self._sequence = first + len(writers) - 1
+        requests = [
+            writer.finish(first + number, NLM_F_ACK if writer is writers[-1] else 0)
+            for number, writer in enumerate(writers)
+        ]
+        try:
+            self._socket.sendmsg(requests)
+        except OSError as error:
+            raise XfrmError(error.errno or 0, action) from error
+        finally:
+            for request, writer in zip(requests, writers, strict=True):
+                request.release()
+                writer.wipe()
+        refusals: list[XfrmError | None] = [None] * len(writers)
+        is_complete = False
+        while not is_complete:
+            length = self._receive(action)
+            datagram = memoryview(self._buffer)[:length]
+            for message in read_messages(datagram):
+                if first <= message.sequence <= self._sequence and message.kind == NLMSG_ERROR:
+                    try:
+                        _raise_refusal(action, message)
+                    except XfrmError as error:
+                        refusals[message.sequence - first] = error
+                    is_complete |= message.sequence == self._sequence
+            datagram[:] = bytes(length)
+        return refusals
 
     def _receive(self, action: str) -> int:
         """How many octets of the next datagram stand in the buffer."""

@@ -93,12 +93,22 @@ def _in_private(transforms: Sequence[Transform]) -> list[Verdict]:
         return _everywhere(transforms, socket_reason(error.errno or 0))
     with client:
         verdicts = [
-            Verdict(transform.name, family, is_udp, _try(client, transform, family, is_udp=is_udp))
-            for family in OUTER
-            for transform in transforms
-            for is_udp in (False, True)
+            verdict for family in OUTER for verdict in _of_family(client, transforms, family)
         ]
     return [_with_cause(verdict, verdicts) for verdict in verdicts]
+
+
+def _of_family(client: XfrmClient, transforms: Sequence[Transform], family: int) -> list[Verdict]:
+    """UDP is tried once: whether ESP goes into it has nothing to do with the cipher."""
+    verdicts = []
+    against_udp: str | None = None
+    for transform in transforms:
+        reason = _try(client, transform, family, is_udp=False)
+        if not reason and against_udp is None:
+            against_udp = _try(client, transform, family, is_udp=True)
+        verdicts.append(Verdict(transform.name, family, False, reason))
+        verdicts.append(Verdict(transform.name, family, True, reason or against_udp or ""))
+    return verdicts
 
 
 def _everywhere(transforms: Sequence[Transform], reason: str) -> list[Verdict]:

@@ -27,11 +27,15 @@ from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.interface import Carrier
+from hipgw.dataplane.kernel import KernelBackend
+from hipgw.dataplane.kernel_suites import KernelEsp
 from hipgw.proto import Endpoint
 from hipgw.resolve import HostsFiles, Peer, Resolver
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path, SaStatistics, Spi
 from hipgw.values.security_associations import SecurityAssociation
+from tests.unit.dataplane.kernel_tables import KernelTables
 
 LOOPBACK = IPv4Address("127.0.0.1")
 IDENTITIES = [PrivateHostIdentity.generate("ecdsa-p256") for _ in range(2)]
@@ -86,8 +90,15 @@ class RecordingBackend:
             }
         self.sas[sa.direction, sa.spi] = sa
 
-    def remove(self, direction: Direction, spi: Spi, **hits: Hit) -> bool:
-        assert set(hits) == {"local_hit", "peer_hit"}
+    def remove(
+        self,
+        direction: Direction,
+        spi: Spi,
+        local_hit: Hit | None = None,
+        peer_hit: Hit | None = None,
+    ) -> bool:
+        assert local_hit is not None
+        assert peer_hit is not None
         return self.sas.pop((direction, spi), None) is not None
 
     def limit(self, spi: Spi, local_hit: Hit, peer_hit: Hit, octets: int | None) -> bool:
@@ -169,6 +180,7 @@ class MemoryGateway:
         peers: Sequence[Peer],
         directory: FilePath,
         config: Config | None = None,
+        tables: KernelTables | None = None,
     ) -> None:
         directory.mkdir(exist_ok=True)
         loop = asyncio.get_running_loop()
@@ -186,7 +198,10 @@ class MemoryGateway:
         )
         self.hit, self.lsi = identity.hit, own_lsis[0]
         self.queue = FirstPackets()
-        self.sas = SaHome(self.backend, self.lsis, loop.time)
+        self.split = None
+        if tables is not None:
+            self.split = CompositeBackend(self.backend, KernelBackend(tables), KernelEsp())
+        self.sas = SaHome(self.split or self.backend, self.lsis, loop.time, split=self.split)
         paths = Paths(self.resolver, self.sockets, Encapsulation.RAW, prefix)
         self.gateway = Gateway(
             config,
@@ -235,15 +250,16 @@ class MemoryGateway:
 
 
 async def gateway_pair(
-    directory: FilePath, config: Config | None = None
+    directory: FilePath, config: Config | None = None, tables: KernelTables | None = None
 ) -> tuple[MemoryGateway, MemoryGateway]:
-    """Two that know each other, with their first R1s made."""
+    """Two that know each other, with their first R1s made; the first one may have a kernel."""
     made = [
         MemoryGateway(
             identity,
             [Peer(other.hit, name, addresses=(LOOPBACK,))],
             directory / name,
             config,
+            tables if name == "b" else None,
         )
         for identity, other, name in (
             (IDENTITIES[0], IDENTITIES[1], "b"),

@@ -79,6 +79,16 @@ class KernelTables(XfrmClient):
             raise XfrmError(errno.EEXIST, "add a policy")
         self.replace_policy(policy)
 
+    def add_with_policy(self, state: XfrmState, policy: XfrmPolicy) -> None:
+        before = len(self.log)
+        self.add_state(state)
+        try:
+            self.add_policy(policy)
+        except XfrmError:
+            self.remove_state(StateId(state.destination, state.spi))
+            del self.log[before:]
+            raise
+
     def replace_policy(self, policy: XfrmPolicy) -> None:
         self.rules[policy.selector, policy.direction] = policy
         self.log.append(f"policy {policy.direction.name.lower()} {policy.templates[0].spi:#x}")

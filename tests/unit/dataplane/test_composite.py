@@ -81,8 +81,41 @@ def test_user_space_carries_the_rest_and_says_why(
     assert words in split.backend.reason_for_user(*PAIR, sa.suite, sa.path)
 
 
-def test_a_peer_with_subnets_stays_in_user_space(split: Split) -> None:
-    split.backend.is_routed = lambda peer: peer == PEER
+def test_an_association_in_the_kernel_takes_four_requests(split: Split) -> None:
+    split.backend.install(IN)
+    split.backend.install(OUT)
+    assert split.tables.log == [
+        f"add {IN.spi:#x}",
+        "policy in 0x0",
+        f"add {OUT.spi:#x}",
+        f"policy out {OUT.spi:#x}",
+    ]
+
+
+def test_before_the_kernel_has_answered_user_space_carries(split: Split) -> None:
+    split.backend.esp = KernelEsp()
+    split.backend.install(OUT)
+    assert split.keys_in_user_space() == {OUT.spi}
+    assert "not answered yet" in split.backend.reason_for_user(*PAIR, OUT.suite, OUT.path)
+    split.backend.esp = ABLE
+    assert split.backend.reason_for_user(*PAIR, OUT.suite, OUT.path) == ""
+    split.backend.install(next_keys(OUT))
+    assert split.keys_in_kernel() == {next_keys(OUT).spi}
+
+
+def test_whoever_wants_hears_of_each_change(split: Split) -> None:
+    heard = []
+    split.backend.on_changed = lambda local, peer: heard.append((local, peer))
+    split.backend.install(IN)
+    split.backend.install(OUT)
+    assert split.backend.has_kernel_out(*PAIR)
+    split.backend.remove(Direction.OUT, OUT.spi, *PAIR)
+    assert not split.backend.has_kernel_out(*PAIR)
+    assert heard == [PAIR] * 3
+
+
+def test_a_peer_whose_subnets_the_kernel_cannot_carry_stays_in_user_space(split: Split) -> None:
+    split.backend.reason_of_routes = lambda peer: "no tunnel for its subnets" * (peer == PEER)
     split.backend.install(OUT)
     assert split.keys_in_user_space() == {OUT.spi}
     assert split.keys_in_kernel() == set()

@@ -15,7 +15,7 @@ import pytest
 from hipgw.dataplane.interface import Backend, Carrier
 from hipgw.dataplane.kernel import KernelBackend
 from hipgw.dataplane.kernel_filter import SO_ATTACH_FILTER, SPIS_MOST, EspFilter, program
-from hipgw.dataplane.kernel_pairs import REQIDS
+from hipgw.dataplane.kernel_pairs import OWNERSHIP, REQIDS
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
     Cipher,
@@ -204,6 +204,44 @@ def test_flushed_policies_are_put_back(kernel: KernelTables, backend: KernelBack
     (pair,) = backend.pairs()
     backend.restore_policies(pair)
     assert kernel.rules == wanted
+
+
+def test_what_a_tunnel_takes_apart_must_have_come_in_esp(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    assert not backend.open_tunnel(LOCAL, PEER)
+    backend.install(IN)
+    backend.install(OUT)
+    assert backend.open_tunnel(LOCAL, PEER)
+    [whole] = [one for one in kernel.policies() if one.direction == 0 and not one.selector.protocol]
+    guards = [one for one in kernel.policies() if one.selector.protocol]
+    assert {one.selector.protocol for one in guards} == {4, 41}
+    for guard in guards:
+        assert guard.priority < whole.priority  # looked at first
+        assert not guard.templates[0].optional
+        assert guard.templates[0].reqid == whole.templates[0].reqid
+        assert OWNERSHIP.has_policy(guard)
+    backend.demand(LOCAL, PEER, is_shared=True)
+    assert backend.open_tunnel(LOCAL, PEER)
+    assert not any(one.templates[0].optional for one in kernel.policies() if one.selector.protocol)
+    backend.remove(Direction.IN, IN.spi, LOCAL, PEER)
+    backend.remove(Direction.OUT, OUT.spi, LOCAL, PEER)
+    assert len(kernel.policies()) == 2  # as long as the device is up
+    backend.close_tunnel(LOCAL, PEER)
+    assert kernel.policies() == []
+    assert backend.pairs() == []
+
+
+def test_flushed_policies_of_a_tunnel_are_put_back(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    backend.install(IN)
+    backend.open_tunnel(LOCAL, PEER)
+    kernel.rules.clear()
+    pair = backend.pair(LOCAL, PEER)
+    assert pair is not None
+    backend.restore_policies(pair)
+    assert sorted(one.selector.protocol for one in kernel.policies()) == [0, 4, 41]
 
 
 def test_a_missing_state_is_noticed_by_a_look(kernel: KernelTables, backend: KernelBackend) -> None:
