@@ -16,10 +16,9 @@ from hipgw.dataplane.kernel_suites import probe_kernel
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.values import EspSuite
-from tests.netns.streams import CountingDatagrams, CountingStream, until
+from tests.kernel.daemons import OPTIONS, PATIENCE_S, carriers, current, ping, rekey, until, xfrm
+from tests.netns.streams import CountingDatagrams, CountingStream
 
-PATIENCE_S = 120.0
-"""The guest has one processor, and everybody wants it."""
 FOREIGN_STATE = (
     "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x9999 reqid 7 mode tunnel "
     f"enc cbc(aes) 0x{'22' * 16} auth-trunc hmac(sha256) 0x{'11' * 32} 128"
@@ -28,7 +27,6 @@ FOREIGN_POLICY = (
     "src 10.9.1.0/24 dst 10.9.2.0/24 dir out "
     "tmpl src 10.9.0.1 dst 10.9.0.2 proto esp reqid 7 mode tunnel"
 )
-OPTIONS = {"datapath": {"backend": "auto"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,32 +52,6 @@ def hosts(lab: Lab) -> tuple[LabHost, LabHost]:
             host.run(["hipgw", "rekey", str((b if host is a else a).hit), "--to", "kernel"])
     until(lambda: carriers(a) == carriers(b) == {"kernel"}, "an association in both kernels")
     return a, b
-
-
-def ping(a: LabHost, b: LabHost, count: int = 1) -> None:
-    a.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "10", str(b.hit)])
-
-
-def current(host: LabHost) -> dict[str, dict[str, object]]:
-    entries = [dict(entry) for entry in host.ask("sas")["sas"]]
-    view = host.ask("associations")["associations"][0]
-    return {
-        str(entry["direction"]): entry
-        for entry in entries
-        if entry["spi"] in {view["spi_in"], view["spi_out"]}
-    }
-
-
-def carriers(host: LabHost) -> set[object]:
-    return {entry["carrier"] for entry in current(host).values()}
-
-
-def xfrm(host: LabHost, what: str) -> str:
-    return host.run(["ip", "xfrm", what]).stdout
-
-
-def rekey(host: LabHost, peer: LabHost, *options: str) -> None:
-    host.run(["hipgw", "rekey", str(peer.hit), "--wait", "60", *options], timeout_s=90)
 
 
 def lost(traffic: CountingDatagrams) -> set[int]:
