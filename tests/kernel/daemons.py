@@ -55,8 +55,19 @@ def carriers(host: LabHost, peer: Hit | None = None) -> set[object]:
     return {entry["carrier"] for entry in current(host, peer).values()}
 
 
+def carried(by: str, *hosts: LabHost, peer: Hit | None = None) -> None:
+    """Wait until both directions of an association are where they belong."""
+    for host in hosts:
+        until(
+            lambda host=host: carriers(host, peer) == {by},
+            lambda host=host: f"{by}: {current(host, peer)}\n{host.log_tail(20)}",
+        )
+
+
 def spi_of(host: LabHost, direction: str) -> int:
-    return int(str(current(host)[direction]["spi"]))
+    """Of the present SA; 0 where it is gone."""
+    found = current(host).get(direction)
+    return 0 if found is None else int(str(found["spi"]))
 
 
 def xfrm(host: LabHost, what: str) -> str:
@@ -64,11 +75,12 @@ def xfrm(host: LabHost, what: str) -> str:
 
 
 def our_states(host: LabHost) -> list[StateReport]:
-    """What hipgw has in the kernel of a host."""
+    """What hipgw has in the kernel of a host; a larval state ends by itself, and has no SPI."""
 
     def read() -> list[StateReport]:
         with XfrmClient() as client:
-            return [one for one in client.states() if OWNERSHIP.has_state(one.state)]
+            mine = [one for one in client.states() if OWNERSHIP.has_state(one.state)]
+        return [one for one in mine if one.state.spi]
 
     return host.call(read)
 

@@ -13,19 +13,21 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_interface
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from hipgw.crypto import PrivateHostIdentity
 from hipgw.daemon.config_readers import ESP_SUITES, ESP_SUITES_V1
+from hipgw.daemon.underlay import link_mtu
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.lab.topology import Host, Link, Port, Topology
 from hipgw.netlink.xfrm import Mode, Selector
 from hipgw.values import Hit
 from tests.kernel.daemons import (
-    carriers,
+    carried,
     current,
     echoed,
     is_up,
@@ -40,7 +42,7 @@ Way = tuple[int, str]
 EVERYWHERE: Final[list[Way]] = [(4, "raw"), (6, "raw"), (4, "udp"), (6, "udp")]
 SUITES: Final[dict[str, list[Way]]] = {
     "aes-128-gcm-16": EVERYWHERE,
-    "aes-128-cbc-hmac-sha256": EVERYWHERE,
+    "aes-128-cbc-hmac-sha256": [(4, "raw"), (6, "udp")],
     "aes-256-cbc-hmac-sha256": [(6, "raw")],
     "null-hmac-sha256": [(4, "udp")],
     "aes-128-ccm-16": [(4, "raw")],
@@ -158,16 +160,35 @@ def check(lab: Lab, hits: dict[str, Hit], way: Way, suite: str, carrier: str = "
     for name in NETWORKS:
         other = lab.host(name)
         ping(a, hits[name])
-        ping(other, hits["a"])
+        whole = ["-M", "do", "-s", str(mtu_octets(other) - 48)]
+        ping(other, hits["a"], 1, *whole)
         assert echoed(a, hits["a"], other, hits[name])
         assert echoed(other, hits[name], a, hits["a"], 5_000)
-        found = current(a, hits[name])
-        assert {sa["suite"] for sa in found.values()} == {suite_name(suite, hits)}, (way, name)
-        assert {sa["carrier"] for sa in found.values()} == {carrier}, (way, name, found)
-        theirs = "user" if name == "c" else carrier
-        assert carriers(other, hits["a"]) == {theirs}, (way, name, current(other, hits["a"]))
+        carried(carrier, a, peer=hits[name])
+        carried("user" if name == "c" else carrier, other, peer=hits["a"])
+        suites = {sa["suite"] for sa in current(a, hits[name]).values()}
+        assert suites == {suite_name(suite, hits)}, (way, name)
+    assert [fragments(lab.host(name)) for name in "ab"] == [0, 0]
     check_tables(a, hits["a"], {hits[name] for name in NETWORKS if carrier == "kernel"}, way)
     check_tables(lab.host("b"), hits["b"], {hits["a"]} if carrier == "kernel" else set(), way)
+
+
+def mtu_octets(host: LabHost) -> int:
+    """Of hip0."""
+    return host.call(lambda: link_mtu("hip0")) or 0
+
+
+def fragments(host: LabHost) -> int:
+    """Outer packets that a host had to cut."""
+
+    def read() -> int:
+        directory = Path("/proc/thread-self/net")
+        names, numbers = (directory / "snmp").read_text().splitlines()[:2]
+        ipv4 = dict(zip(names.split(), numbers.split(), strict=True))
+        ipv6 = dict(line.split() for line in (directory / "snmp6").read_text().splitlines())
+        return int(ipv4["FragCreates"]) + int(ipv6["Ip6FragCreates"])
+
+    return host.call(read)
 
 
 def check_tables(host: LabHost, here: Hit, peers: set[Hit], way: Way) -> None:
