@@ -25,7 +25,7 @@ from hipgw.daemon.own_identities import OwnIdentities
 from hipgw.daemon.path_mtu import PathMtus
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
-from hipgw.daemon.sa_home import SaHome
+from hipgw.daemon.sa_home import NO_KERNEL, SaHome
 from hipgw.daemon.state_keeper import StateKeeper
 from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.subnet_routes import SubnetRoutes
@@ -132,6 +132,7 @@ def _make_sa_home(begun: Beginnings, data_path: DataPath) -> SaHome:
         begun.loop.time,
         begun.config.lab.export_keys,
         split=split,
+        no_kernel=NO_KERNEL if kernel is None else kernel.reason,
     )
 
 

@@ -91,7 +91,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))
-    checks.append(kernel_check(gateway.kernel))
+    split = gateway.sas.split
+    checks.append(kernel_check(gateway.kernel, [] if split is None else split.refusals()))
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks

@@ -8,15 +8,18 @@ keys (states: their sequence numbers are lost with them).
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from hipgw.daemon.engine_config import carried_suites
+from hipgw.daemon.kernel_audit import read_tables, wanting
 from hipgw.daemon.kernel_moves import KernelMoves
 from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.kernel import KernelBackend
@@ -52,6 +55,7 @@ EVENTS_OCTETS: Final = 4 * 1024 * 1024
 LOOKS_PER_TURN: Final = 100
 ENCAPSULATED: Final = EspSuite.AES_128_CBC_HMAC_SHA256
 """The suite that says whether the kernel takes ESP out of UDP; every HIP host has it."""
+REFUSALS_SHOWN: Final = 3
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +89,18 @@ class KernelSide:
         self._question: asyncio.Task[None] | None = None
         self._asked: frozenset[EspSuite] = frozenset()
         self._moves: KernelMoves | None = None
+        self._is_audit_due = False
+        self._is_behind = False
+        """Events were lost, and more may be lost untold until the queue was empty once."""
+        self.audits = 0
+        """How often everything was compared with the kernel, because events were lost."""
 
     def start(self, gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         """Listen to the kernel."""
         self._gateway = gateway
         self._moves = KernelMoves(gateway)
+        if self.backend is not None:
+            self.backend.soft_octets = lambda: gateway.config.hip.rekey_octets
         self._ask()
         if self._monitor is not None:
             loop.add_reader(self._monitor.fileno(), self.on_readable)
@@ -109,6 +120,9 @@ class KernelSide:
         if self._monitor is not None:
             for event in self._monitor.read():
                 self.on_event(event)
+            if self._is_behind and self._monitor.is_drained:
+                self._is_behind = False
+                self._begin_audit()
 
     def on_event(self, event: Event) -> None:
         """One event; those about states of others are none of our business."""
@@ -124,8 +138,10 @@ class KernelSide:
                 self._restore(event)
             case MappingChanged() if event.reqid in OWNERSHIP.reqids:
                 self._on_mapping(event)
-            case StatesFlushed() | PoliciesFlushed() | Overrun():
+            case StatesFlushed() | PoliciesFlushed():
                 self._begin_audit()
+            case Overrun():
+                self._is_behind = True
 
     def tick(self) -> None:
         """Once a second: what was missed, and rekeys that could not begin yet."""
@@ -136,6 +152,10 @@ class KernelSide:
             self._moves.tick()
         for pair, sa in self.backend.take_gone():
             self._lose(pair, sa)
+        if self._is_behind:
+            self.on_readable()
+        if self._is_audit_due or self._is_behind:
+            self._begin_audit()
         for local, peer in tuple(self._lost):
             if self._is_whole(local, peer):
                 self._lost.discard((local, peer))
@@ -193,6 +213,7 @@ class KernelSide:
         elif found[1].direction is Direction.IN:
             engine.step(lambda now: engine.endpoint.esp_received(spi, now))
         else:
+            log.info("limit reached: new keys", extra={"peer_hit": found[0].peer})
             engine.step(lambda now: engine.endpoint.sa_expiring(spi, now))
 
     def _on_acquired(self, local: Hit, peer: Hit) -> None:
@@ -204,17 +225,20 @@ class KernelSide:
             self._gateway.traffic.want(local, peer)
 
     def _on_mapping(self, event: MappingChanged) -> None:
-        """A NAT moved: the UPDATE that follows tells both sides."""
+        """A NAT moved: where the ESP comes from now is asked whether the peer is there.
+
+        The kernel says so again and again when a peer has another address than its inbound state
+        says, which does not matter.
+        """
         found, gateway = self._named(event.state), self._gateway
         if found is None or gateway is None:
             return
-        peer = found[0].peer
-        log.info("NAT moved", extra={"peer_hit": peer, "port": event.new_port})
-
-        def update(now: float) -> None:
-            gateway.engine.endpoint.manual_update(peer, now)
-
-        gateway.engine.step(update)
+        sa, engine = found[1], gateway.engine
+        path = replace(sa.path, peer=event.new_source, peer_port=event.new_port)
+        if path == sa.path:
+            return
+        log.info("NAT moved", extra={"peer_hit": found[0].peer, "path": path})
+        engine.step(lambda now: engine.endpoint.peer_seen_at(sa.spi, path, now))
 
     def _check(self, name: StateId) -> None:
         found = self._named(name)
@@ -279,22 +303,34 @@ class KernelSide:
             self.backend.restore_policies(pair)
         except XfrmError as error:
             log.warning("policy not put back", extra={"peer_hit": pair.peer, "reason": error})
+            if error.errno == errno.EEXIST:  # whose place it is now, the pair is not the kernel's
+                for sa in pair.sas():
+                    self._lose(pair, sa)
 
     def _begin_audit(self) -> None:
+        """Compare everything; once more if events are lost meanwhile."""
+        self._is_audit_due = True
         if self._audit is None or self._audit.done():
+            self._is_audit_due = False
             self._audit = asyncio.get_running_loop().create_task(self._look_at_all())
 
     async def _look_at_all(self) -> None:
-        """Compare everything with the kernel, a share at a time."""
+        """Compare everything with the kernel; what differs is asked for once more."""
         if self.backend is None:
             return
-        for number, pair in enumerate(self.backend.pairs()):
-            outbound = [] if pair.outbound is None else [pair.outbound]
-            for sa in [*pair.inbound.values(), *outbound]:
-                if self.backend.is_gone(sa):
-                    self._lose(pair, sa)
-            self._put_back(pair)
-            if number % LOOKS_PER_TURN == LOOKS_PER_TURN - 1:
+        self.audits += 1
+        try:
+            tables = await asyncio.to_thread(read_tables)
+        except OSError as error:
+            log.warning("tables of the kernel not read", extra={"reason": error})
+            self._is_audit_due = True
+            return
+        for number, pair in enumerate(wanting(tables, self.backend.pairs()), start=1):
+            for sa in tables.missing_states(pair):
+                self._check(sa.name)
+            if not tables.has_policies(pair):
+                self._put_back(pair)
+            if number % LOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
 
@@ -375,8 +411,15 @@ def _hand_over_udp(udp: Mapping[int, socket.socket], esp: KernelEsp) -> frozense
     return frozenset(families)
 
 
-def kernel_check(side: KernelSide | None) -> dict[str, str]:
-    """What `hipgw doctor` says of the kernel: what it can carry, and why not the rest."""
+def kernel_check(
+    side: KernelSide | None, refusals: Collection[str] = frozenset()
+) -> dict[str, str]:
+    """What `hipgw doctor` says of the kernel: what it can carry, and why not the rest.
+
+    Args:
+        side: None where it is not wanted.
+        refusals: the kernel's words about associations that it was to carry, and does not.
+    """
     name = "kernel BEET"
     if side is None:
         return {
@@ -411,4 +454,16 @@ def kernel_check(side: KernelSide | None) -> dict[str, str]:
     detail = f"{', '.join(ways)}; {len(side.backend.pairs())} pairs in the kernel"
     if side.healed:
         detail += f", {side.healed} states lost and replaced"
-    return {"name": name, "outcome": "ok", "detail": detail, "remedy": ""}
+    if side.audits:
+        detail += f", compared {side.audits} times after a flush or lost events"
+    if refusals:
+        shown = "; ".join(sorted(refusals)[:REFUSALS_SHOWN])
+        detail += f"; user space carries {len(refusals)} pairs that were refused: {shown}"
+    outcome = "warn" if refusals else "ok"
+    remedy = "see `hipgw sas` for the reason of each, `ip xfrm policy` for who else is there"
+    return {
+        "name": name,
+        "outcome": outcome,
+        "detail": detail,
+        "remedy": remedy if refusals else "",
+    }

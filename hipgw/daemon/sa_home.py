@@ -92,6 +92,7 @@ class SaHome:
         export_file: FilePath | None = None,
         *,
         split: CompositeBackend | None = None,
+        no_kernel: str = NO_KERNEL,
     ) -> None:
         """Start without any.
 
@@ -101,8 +102,10 @@ class SaHome:
             clock: monotonic seconds.
             export_file: in a lab, the file that gets the keys.
             split: `backend` again, if it has a kernel side.
+            no_kernel: why it has none, in words.
         """
         self.split: Final = split
+        self.no_kernel: Final = no_kernel
         self._backend = backend
         self._lsis = lsis
         self._clock = clock
@@ -265,7 +268,7 @@ class SaHome:
     def reason_for_user(self, record: SaRecord) -> str:
         """Why the kernel does not carry one, in words; empty when it does."""
         if self.split is None:
-            return NO_KERNEL
+            return self.no_kernel
         if self.carrier_of(record) is Carrier.KERNEL:
             return ""
         return self.split.reason_for_user(

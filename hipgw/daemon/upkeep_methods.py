@@ -136,10 +136,12 @@ class UpkeepMethods:
         if word not in set(Carrier):
             raise RefusedError("bad_params", f"nothing is called {word!r}", "use user or kernel")
         sas = self._gateway.sas
-        if sas.split is None:
+        if sas.split is None and sas.no_kernel == NO_KERNEL:
             raise RefusedError(
                 "failed", f"this daemon runs with {NO_KERNEL}", 'set it to "auto" and restart'
             )
+        if sas.split is None:
+            raise RefusedError("failed", f"not here: {sas.no_kernel}", "see `hipgw doctor`")
         for view in self._gateway.engine.endpoint.table.views_of(peer):
             record = sas.outbound_of(view.local, peer)
             reason = "" if record is None else sas.split.reason_against(record.suite, record.path)

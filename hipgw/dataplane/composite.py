@@ -81,7 +81,7 @@ class CompositeBackend:
         """Told of a pair after each change of its SAs."""
         self._wishes: dict[Pair, tuple[Carrier, str]] = {}
         self._places: dict[Pair, _PairPlace] = {}
-        self._refusals: dict[Pair, str] = {}
+        self._refusals: dict[Pair, dict[Direction, str]] = {}
         self.counters: Counter[str] = Counter()
 
     # --- who carries ---
@@ -100,8 +100,12 @@ class CompositeBackend:
 
     def reason_for_user(self, local: Hit, peer: Hit, suite: EspSuite, path: Path) -> str:
         """Why user space carries an association; empty when nothing speaks against the kernel."""
-        refusal = self._refusals.get((local, peer), "")
+        refusal = next(iter(self._refusals.get((local, peer), {}).values()), "")
         return self._reason_of_pair(local, peer) or self.reason_against(suite, path) or refusal
+
+    def refusals(self) -> list[str]:
+        """What the kernel said of pairs that it was to carry and does not."""
+        return [next(iter(said.values())) for said in self._refusals.values() if said]
 
     def _reason_of_pair(self, local: Hit, peer: Hit) -> str:
         wish = self._wishes.get((local, peer))
@@ -156,9 +160,9 @@ class CompositeBackend:
                 self.kernel.install(sa, is_shared=place is not None and bool(place.user_inbound))
             except LocalProtocolError as error:
                 self.counters["kernel_refused"] += 1
-                self._refusals[pair] = str(error)
+                self._refusals.setdefault(pair, {})[sa.direction] = str(error)
             else:
-                self._refusals.pop(pair, None)
+                self._refusals.get(pair, {}).pop(sa.direction, None)
                 return Carrier.KERNEL
         if sa.path.encapsulation is Encapsulation.UDP and sa.path.local.version in self._kernel_udp:
             raise LocalProtocolError(

@@ -11,24 +11,22 @@ from dataclasses import replace
 from typing import Final
 
 from hipgw.dataplane.interface import Carrier
+from hipgw.dataplane.kernel_handover import are_ports_new, change_ports, migrate_out, twin_of
 from hipgw.dataplane.kernel_pairs import (
     OWNERSHIP,
     REQIDS,
     InPolicy,
     KernelPair,
     KernelSa,
-    ends_of,
     in_policy,
     inner_octets,
     out_policy,
     policy_name,
-    selector_of,
     state_of,
     tunnel_policies,
 )
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
-    Migration,
     PolicyDirection,
     PolicyId,
     Removed,
@@ -56,6 +54,7 @@ class KernelBackend:
 
     Attributes:
         on_inbound: told of the inbound SPIs whenever they change.
+        soft_octets: after how many octets outbound the kernel says so, 0 for never.
     """
 
     def __init__(
@@ -68,6 +67,7 @@ class KernelBackend:
         self._client: Final = client
         self._clock = clock
         self.on_inbound = on_inbound
+        self.soft_octets: Callable[[], int] = lambda: 0
         self._pairs: dict[Pair, KernelPair] = {}
         self._names: dict[StateId, tuple[KernelPair, KernelSa]] = {}
         self._inbound: set[int] = set()
@@ -165,13 +165,12 @@ class KernelBackend:
         sa = None if pair is None else pair.inbound.get(spi)
         if pair is None or sa is None:
             return False
-        if sa.path.local != path.local or sa.path.encapsulation is not path.encapsulation:
-            try:
-                self._move_in(pair, sa, path)
-            except (XfrmError, ValueError) as error:
-                raise LocalProtocolError(
-                    f"the kernel does not move the SA of SPI {spi:#010x}: {error}"
-                ) from error
+        try:
+            self._move_in(pair, sa, path)
+        except (XfrmError, ValueError) as error:
+            raise LocalProtocolError(
+                f"the kernel does not move the SA of SPI {spi:#010x}: {error}"
+            ) from error
         sa.path = path
         return True
 
@@ -186,7 +185,7 @@ class KernelBackend:
     def close(self) -> None:
         """Remove everything that is ours; harmless twice."""
         for pair in list(self._pairs.values()):
-            for sa in [*pair.inbound.values(), *([pair.outbound] if pair.outbound else [])]:
+            for sa in pair.sas():
                 self.remove(sa.direction, sa.spi, pair.local, pair.peer)
             self.close_tunnel(pair.local, pair.peer)
         if self._raw is not None:
@@ -234,7 +233,10 @@ class KernelBackend:
         pair = self._find(local, peer)
         if pair is not None and pair.inbound:
             wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
-            self._put_in_policy(pair, wanted)
+            try:
+                self._put_in_policy(pair, wanted)
+            except XfrmError as error:
+                log.warning("policy not changed", extra={"peer_hit": peer, "reason": error})
 
     def open_tunnel(self, local: Hit, peer: Hit) -> bool:
         """Have IP in IPv6 of a pair come in ESP alone; False when the kernel has none of it.
@@ -287,13 +289,20 @@ class KernelBackend:
         self._forget_if_empty(pair)
 
     def restore_policies(self, pair: KernelPair) -> None:
-        """Put policies back that somebody may have removed, or take them away while held."""
+        """Put policies back that somebody may have removed, or take them away while held.
+
+        Raises:
+            XfrmError: EEXIST, somebody else's stands in the place of one; what goes by it is not
+                ours to say.
+        """
         if pair.outbound is not None and not pair.is_held:
+            pair.has_out_policy = False
             self._replace_or_add(pair, pair.outbound)
         else:
             self._drop_out_policy(pair)
         if pair.inbound and pair.in_policy is not InPolicy.NONE:
-            self._client.replace_policy(in_policy(pair, _family(pair), pair.in_policy))
+            wanted, pair.in_policy = pair.in_policy, InPolicy.NONE
+            self._put_in_policy(pair, wanted)
         if pair.has_tunnel:
             for policy in tunnel_policies(pair):
                 self._client.replace_policy(policy)
@@ -336,7 +345,7 @@ class KernelBackend:
         self, pair: KernelPair, sa: SecurityAssociation, policy: XfrmPolicy | None = None
     ) -> KernelSa:
         """Install its state, and with it a policy that is not there yet."""
-        state = state_of(sa, pair.reqid)
+        state = state_of(sa, pair.reqid, self.soft_octets())
         name = StateId(state.destination, state.spi)
         if name in self._names:
             raise ValueError("another peer at this address has chosen the same SPI")
@@ -358,7 +367,7 @@ class KernelBackend:
         except XfrmError:
             self._add_state(state, name)
             try:
-                self._client.add_policy(policy)
+                self._add_policy(policy)
             except XfrmError:
                 self._quietly(lambda: self._client.remove_state(name))
                 raise
@@ -389,43 +398,47 @@ class KernelBackend:
         self._quietly(lambda: self._client.remove_state(sa.name))
 
     def _move_out(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
-        """MIGRATE: keys, SPI and sequence numbers stay.
+        """MIGRATE, or UPDSA where only a port is new.
 
         Raises:
             ValueError: the encapsulation changes; only new keys can do that.
         """
-        if path.encapsulation is not sa.path.encapsulation or (
-            (path.local_port, path.peer_port) != (sa.path.local_port, sa.path.peer_port)
-        ):
-            raise ValueError("MIGRATE does not change the encapsulation")
-        old_source, old_destination = ends_of(Direction.OUT, sa.path)
-        source, destination = ends_of(Direction.OUT, path)
-        if (old_source, old_destination) == (source, destination):
+        if path.encapsulation is not sa.path.encapsulation:
+            raise ValueError("only new keys change the encapsulation")
+        if (path.local, path.peer) == (sa.path.local, sa.path.peer):
+            if are_ports_new(sa, path):
+                change_ports(self._client, sa, path)
+                sa.path = path
             return
         if not pair.has_out_policy:
             self._replace_or_add(pair, sa)
-        move = Migration(old_source, old_destination, source, destination, reqid=pair.reqid)
-        selector = selector_of(Direction.OUT, pair.local, pair.peer)
-        self._client.migrate(selector, PolicyDirection.OUT, [move])
+        migrate_out(self._client, pair, sa, path)
         del self._names[sa.name]
-        sa.name, sa.path = replace(sa.name, destination=destination), path
+        sa.name, sa.path = replace(sa.name, destination=path.peer), path
         self._names[sa.name] = pair, sa
         if pair.is_held:
             self._drop_out_policy(pair)
 
     def _move_in(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
-        """The same state with its window at our new address; the one at the old address goes."""
+        """The same state with its window at our new address; the one at the old address goes.
+
+        Where the peer is does not matter to it: nothing is done for a new address of the peer.
+        """
         if path.encapsulation is not sa.path.encapsulation:
             raise ValueError("only new keys change the encapsulation")
+        if path.local == sa.path.local:
+            if path.peer == sa.path.peer and are_ports_new(sa, path):
+                change_ports(self._client, sa, path)
+            return
         report = self._client.state(sa.name, with_keys=True)
-        source, destination = ends_of(Direction.IN, path)
-        moved = replace(report.state, source=source, destination=destination)
-        name = StateId(destination, sa.name.spi)
+        moved = twin_of(report.state, path)
+        name = StateId(moved.destination, sa.name.spi)
         try:
             if name not in self._names:
                 self._add_state(moved, name)
         finally:
             moved.wipe()
+        sa.before = sa.before.plus(report.usage)
         old, sa.name = sa.name, name
         del self._names[old]
         self._names[name] = pair, sa
@@ -440,16 +453,17 @@ class KernelBackend:
             else:
                 log.warning("state not read", extra={"peer_hit": pair.peer, "reason": error})
             return None
-        if report.usage.packets > sa.packets:
+        used = sa.before.plus(report.usage)
+        if used.packets > sa.packets:
             sa.last_used_s = self._clock()
-        sa.packets = report.usage.packets
-        octets = inner_octets(report.usage.octets, report.usage.packets)
+        sa.packets = used.packets
+        octets = inner_octets(used.octets, used.packets)
         return SaStatistics(
             direction=sa.direction,
             spi=sa.spi,
             local_hit=pair.local,
             peer_hit=pair.peer,
-            packets=report.usage.packets,
+            packets=used.packets,
             octets=octets,
             sequence=_sequence(sa.direction, report),
             last_used_s=sa.last_used_s,
@@ -463,8 +477,29 @@ class KernelBackend:
         if pair.has_out_policy:
             self._client.replace_policy(policy)
         else:
-            self._client.add_policy(policy)
+            self._add_policy(policy)
         pair.has_out_policy = True
+
+    def _add_policy(self, policy: XfrmPolicy) -> None:
+        """Install it; one of ours that nobody knows any more gives way.
+
+        Raises:
+            XfrmError: EEXIST, it is somebody else's.
+        """
+        try:
+            self._client.add_policy(policy)
+        except XfrmError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            ends = policy.selector, policy.direction
+            present = [
+                one for one in self._client.policies() if (one.selector, one.direction) == ends
+            ]
+            if not present or not all(map(OWNERSHIP.has_policy, present)):
+                raise XfrmError(
+                    errno.EEXIST, "add a policy", "another program has one for these HITs"
+                ) from error
+            self._client.replace_policy(policy)
 
     def _drop_out_policy(self, pair: KernelPair) -> None:
         if pair.has_out_policy:
@@ -477,7 +512,7 @@ class KernelBackend:
             return
         policy = in_policy(pair, _family(pair), wanted)
         if pair.in_policy is InPolicy.NONE:
-            self._client.add_policy(policy)
+            self._add_policy(policy)
         else:
             self._client.replace_policy(policy)
         pair.in_policy = wanted

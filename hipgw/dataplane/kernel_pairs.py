@@ -22,6 +22,7 @@ from hipgw.netlink.xfrm import (
     Selector,
     StateId,
     Template,
+    Usage,
     XfrmPolicy,
     XfrmState,
 )
@@ -38,6 +39,8 @@ SOFT_PACKETS: Final = 0xF000_0000
 """Outbound packets after which an event asks for new keys, as in user space."""
 FIRST_PACKET: Final = 1
 """Inbound packets after which an event says that the peer uses an SA."""
+MAPPING_INTERVAL_S: Final = 1
+"""Between two events that say where a peer behind a NAT sends from."""
 IPV6_HEADER_OCTETS: Final = 40
 IP_IN_IPV6: Final = (4, 41)
 """Protocols of RFC 2473: IPv4 and IPv6 in IPv6."""
@@ -55,6 +58,21 @@ class InPolicy(Enum):
     """ESP of the kernel."""
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """As the kernel counts."""
+
+    packets: int = 0
+    octets: int = 0
+
+    def plus(self, usage: Usage) -> Carried:
+        """And what another state has carried."""
+        return Carried(self.packets + usage.packets, self.octets + usage.octets)
+
+
+NOTHING: Final = Carried()
+
+
 @dataclass(slots=True)
 class KernelSa:
     """A state that is installed, and what was seen of it."""
@@ -63,6 +81,8 @@ class KernelSa:
     spi: Spi
     path: Path
     name: StateId
+    before: Carried = NOTHING
+    """By states that this one took over from."""
     packets: int = 0
     last_used_s: float | None = None
     """CLOCK_MONOTONIC of the look that saw more packets than the one before."""
@@ -88,6 +108,10 @@ class KernelPair:
     def has_states(self) -> bool:
         """Whether the kernel carries something of it."""
         return self.outbound is not None or bool(self.inbound)
+
+    def sas(self) -> list[KernelSa]:
+        """All that it has, inbound ones first."""
+        return [*self.inbound.values(), *([] if self.outbound is None else [self.outbound])]
 
     @property
     def is_empty(self) -> bool:
@@ -119,11 +143,26 @@ def encapsulation_of(direction: Direction, path: Path) -> Encapsulation | None:
     return Encapsulation(path.peer_port, path.local_port)
 
 
-def state_of(sa: SecurityAssociation, reqid: int) -> XfrmState:
+def lifetime_of(direction: Direction, soft_octets: int) -> Lifetime:
+    """When an event is to come; nothing ends by itself.
+
+    Args:
+        direction: of the state.
+        soft_octets: after which new keys are wanted, 0 for never.
+    """
+    if direction is Direction.IN:
+        return Lifetime(soft_packets=FIRST_PACKET)
+    if not soft_octets:
+        return Lifetime(soft_packets=SOFT_PACKETS)
+    return Lifetime(soft_packets=SOFT_PACKETS, soft_octets=soft_octets)
+
+
+def state_of(sa: SecurityAssociation, reqid: int, soft_octets: int = 0) -> XfrmState:
     """A state with copies of the keys; `wipe` it when it has been handed over."""
     source, destination = ends_of(sa.direction, sa.path)
     algorithms = kernel_algorithms(sa.suite, sa.encryption_key, sa.authentication_key)
-    limit = SOFT_PACKETS if sa.direction is Direction.OUT else FIRST_PACKET
+    encapsulation = encapsulation_of(sa.direction, sa.path)
+    is_inbound_udp = encapsulation is not None and sa.direction is Direction.IN
     return XfrmState(
         source=source,
         destination=destination,
@@ -135,8 +174,9 @@ def state_of(sa: SecurityAssociation, reqid: int) -> XfrmState:
         reqid=reqid,
         replay_window=0,
         replay_esn=ReplayEsn(WINDOW_PACKETS),
-        encapsulation=encapsulation_of(sa.direction, sa.path),
-        lifetime=Lifetime(soft_packets=limit),
+        encapsulation=encapsulation,
+        lifetime=lifetime_of(sa.direction, soft_octets),
+        mapping_interval_s=MAPPING_INTERVAL_S if is_inbound_udp else None,
     )
 
 
@@ -172,6 +212,16 @@ def tunnel_policies(pair: KernelPair) -> tuple[XfrmPolicy, ...]:
 
 def _family(pair: KernelPair) -> int:
     return next(iter(pair.inbound.values())).path.local.version
+
+
+def policies_of(pair: KernelPair) -> list[tuple[Selector, PolicyDirection]]:
+    """What names the policies that a pair has."""
+    found = []
+    if pair.has_out_policy:
+        found.append((selector_of(Direction.OUT, pair.local, pair.peer), PolicyDirection.OUT))
+    if pair.in_policy is not InPolicy.NONE:
+        found.append((selector_of(Direction.IN, pair.local, pair.peer), PolicyDirection.IN))
+    return found
 
 
 def policy_name(direction: Direction, local: Hit, peer: Hit) -> PolicyId:

@@ -337,6 +337,20 @@ class Endpoint:
         self.want_association(peer, paths, now)
         return True
 
+    def peer_seen_at(self, spi: Spi, path: Path, now: float) -> None:
+        """Valid ESP on one of our SPIs came another way than the association goes: a NAT moved.
+
+        The peer is asked there, and data follows once it has answered.
+
+        Args:
+            spi: of an inbound SA.
+            path: from where it came to the peer's new address and port, in UDP.
+            now: monotonic seconds.
+        """
+        association = self._core.sas.owner(spi)
+        if association is not None:
+            self._upkeep.mobility.peer_seen_at(association, path, now)
+
     def path_failed(self, path: Path, now: float, *, is_certain: bool = False) -> None:
         """Something says that a path does not work.
 

@@ -13,14 +13,21 @@ from hipgw.proto.announcing import Announcer
 from hipgw.proto.association import ALL_WELL, Association
 from hipgw.proto.core import Core
 from hipgw.proto.herald import Herald
-from hipgw.proto.locators import Listed, LocalAddress, is_announceable, listed
+from hipgw.proto.locators import (
+    Happening,
+    Listed,
+    LocalAddress,
+    Origin,
+    is_announceable,
+    listed,
+)
 from hipgw.proto.notifying import Notifier
 from hipgw.proto.pairs import table_of
 from hipgw.proto.states import State
 from hipgw.proto.steering import Steering
 from hipgw.proto.update_sender import UpdateSender
 from hipgw.proto.verification import Verifier
-from hipgw.values import Address, Hit, NotifyType, Path
+from hipgw.values import Address, Encapsulation, Hit, NotifyType, Path
 from hipgw.wire import LocatorRecord, LocatorSet, Notification, UnknownLocator
 
 
@@ -166,6 +173,25 @@ class Mobility:
             ),
             now,
         )
+
+    def peer_seen_at(self, association: Association, path: Path, now: float) -> None:
+        """Prefer where data of the peer comes from now, once it has answered there (5.4)."""
+        core, current = self._core, association.path
+        is_udp = path.encapsulation is Encapsulation.UDP is current.encapsulation
+        if association.state is not State.ESTABLISHED or not is_udp or path == current:
+            return
+        table = table_of(core, association)
+        locator = table.add(path.peer, path.peer_port, Origin.OBSERVED)
+        if locator is None:
+            core.note("locators_too_many")
+            return
+        locator.note(Happening.LISTED)
+        locator.failures = 0
+        for one in table:
+            one.is_preferred = one is locator
+        association.reach.forget_failed((path,))
+        association.reach.refuge = None
+        self.settle(association, now)
 
     # --- both ---
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from hipgw.proto import EndpointConfig, LimitPath, LocatorState, NotifyReceived
+from hipgw.proto import EndpointConfig, HandedOver, LimitPath, LocatorState, NotifyReceived
 from hipgw.values import DhGroup, Encapsulation, Path
 from hipgw.wire import (
     LIFETIME_UNBOUNDED_S,
@@ -390,6 +390,57 @@ def test_nat_gives_another_source_and_the_peer_is_asked_there() -> None:
     assert states(other, one)[str(inside)] is LocatorState.UNVERIFIED
     assert not view.is_limited
     assert one.view(other) is not None
+
+
+def test_data_follows_a_nat_that_has_moved_once_the_peer_has_answered() -> None:
+    """The data plane says where valid ESP comes from now; nothing goes to the old port any more."""
+    network, one, other = joined(encapsulation=Encapsulation.UDP)
+    port = 40321
+
+    def translate(datagram: Datagram) -> list[Datagram]:
+        path = datagram.path
+        if datagram.source == "n1":
+            return [replace(datagram, path=replace(path, peer_port=port))]
+        if path.local_port != port:
+            return []
+        return [replace(datagram, path=replace(path, local_port=10500))]
+
+    network.wire = translate
+    view = other.view(one)
+    assert view is not None
+    assert view.spi_in is not None
+    moved = replace(view.path, peer_port=port)
+    other.endpoint.peer_seen_at(view.spi_in, moved, network.now)
+    other.settle()
+    assert target_port(other, one) == 10500
+    network.run(1.0)
+    assert target_port(other, one) == port
+    assert other.saw(HandedOver)[-1].path == moved
+    sent = len(sent_updates(network, other))
+    other.endpoint.peer_seen_at(view.spi_in, moved, network.now)
+    other.settle()
+    assert len(sent_updates(network, other)) == sent
+    assert_joined(one, other)
+
+
+def test_data_does_not_follow_to_where_nobody_answers() -> None:
+    network, one, other = joined(encapsulation=Encapsulation.UDP)
+    view = other.view(one)
+    assert view is not None
+    assert view.spi_in is not None
+    stray = replace(view.path, peer=ip_address(VICTIM), peer_port=666)
+    other.endpoint.peer_seen_at(view.spi_in, stray, network.now)
+    other.settle()
+    network.run(20.0)
+    assert peer_address(other, one) == "192.0.2.1"
+    assert other.send_esp(one)
+    assert_joined(one, other)
+
+
+def target_port(node: Node, other: Node) -> int:
+    view = node.view(other)
+    assert view is not None
+    return view.path.peer_port
 
 
 def test_spoofed_source_is_asked_and_never_used() -> None:

@@ -151,6 +151,7 @@ def test_an_overrun_is_told_and_a_dump_has_everything(hosts: Hosts) -> None:
         for number in range(200):
             a.xfrm.add_state(state_of(a, b, keys, spis=(0x20000 + number, 0)))
         events = monitor.read()
+        assert monitor.is_drained
         assert Overrun() in events
         assert sum(isinstance(event, StateChanged) for event in events) < 200
         assert len(a.xfrm.states()) == 200

@@ -42,6 +42,7 @@ from hipgw.netlink.xfrm.uapi import (
     PolicyDirection,
 )
 from hipgw.netlink.xfrm.values import (
+    Encapsulation,
     Migration,
     PolicyId,
     Selector,
@@ -212,14 +213,20 @@ class XfrmClient:
         )
 
     def migrate(
-        self, selector: Selector, direction: PolicyDirection, moves: Sequence[Migration]
+        self,
+        selector: Selector,
+        direction: PolicyDirection,
+        moves: Sequence[Migration],
+        encapsulation: Encapsulation | None = None,
     ) -> None:
         """Give the states behind a policy new outer addresses; once for each direction.
+
+        `encapsulation` gives them new UDP ports as well; states that have none then get it.
 
         Raises:
             XfrmError: ENOENT, no such policy; ESRCH, no state fits; ENOPROTOOPT, not built in.
         """
-        self._apply("migrate states", policies.migrate(selector, direction, moves))
+        self._apply("migrate states", policies.migrate(selector, direction, moves, encapsulation))
 
     def _apply(self, action: str, writer: MessageWriter) -> None:
         self._exchange(action, writer, NLM_F_ACK, lambda _: None)

@@ -139,7 +139,10 @@ class Migrated:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """Events were lost: whoever keeps a picture of the tables must dump them again."""
+    """Events were lost: whoever keeps a picture of the tables must dump them again.
+
+    Not before the queue is empty (`XfrmMonitor.is_drained`): what is lost until then is not told.
+    """
 
 
 Event = (

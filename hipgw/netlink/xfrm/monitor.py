@@ -13,6 +13,7 @@ from hipgw.netlink.xfrm.octets import XfrmFormatError, read_messages
 from hipgw.netlink.xfrm.uapi import NETLINK_ADD_MEMBERSHIP, NETLINK_XFRM, SOL_NETLINK, Group
 
 RECEIVE_OCTETS: Final = 1 << 16
+SO_RCVBUFFORCE: Final = 33
 DATAGRAMS: Final = 64
 """How many are read in one turn, so that a flood of events does not hold up the loop."""
 EVERY_GROUP: Final = (
@@ -31,6 +32,7 @@ class XfrmMonitor:
     Attributes:
         malformed: events that could not be understood, so far; another program may have caused
             them with options that this codec does not know.
+        is_drained: whether the last `read` came to the end of the queue.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class XfrmMonitor:
             OSError: no XFRM in this kernel, or no CAP_NET_ADMIN.
         """
         self.malformed = 0
+        self.is_drained = True
         self._buffer = bytearray(RECEIVE_OCTETS)
         self._socket = socket.socket(
             socket.AF_NETLINK,
@@ -55,13 +58,20 @@ class XfrmMonitor:
         )
         try:
             if receive_octets is not None:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_octets)
+                self._take_room(receive_octets)
             self._socket.bind((0, 0))
             for group in groups:
                 self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
         except OSError:
             self._socket.close()
             raise
+
+    def _take_room(self, octets: int) -> None:
+        """A queue of this size, within net.core.rmem_max for those who may not go beyond."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +93,18 @@ class XfrmMonitor:
         return self._socket.fileno()
 
     def read(self) -> list[Event]:
-        """What has happened since, without waiting; `Overrun` stands where something is missing."""
+        """What has happened since, without waiting; `Overrun` stands where something is missing.
+
+        The kernel says so once, and not again until the queue was empty: whoever lists the tables
+        after an `Overrun` does it when `is_drained`.
+        """
         found: list[Event] = []
+        self.is_drained = False
         for _ in range(DATAGRAMS):
             try:
                 length, _, flags, _ = self._socket.recvmsg_into([self._buffer])
             except BlockingIOError:
+                self.is_drained = True
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:

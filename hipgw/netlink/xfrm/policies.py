@@ -27,7 +27,7 @@ from hipgw.netlink.xfrm.parts import (
     parse_selector,
     write_mark,
 )
-from hipgw.netlink.xfrm.states import ID_TAIL
+from hipgw.netlink.xfrm.states import ID_TAIL, write_encapsulation
 from hipgw.netlink.xfrm.uapi import (
     ALL_ALGORITHMS,
     NLM_F_CREATE,
@@ -39,7 +39,14 @@ from hipgw.netlink.xfrm.uapi import (
     PolicyDirection,
     PolicyFlag,
 )
-from hipgw.netlink.xfrm.values import Migration, PolicyId, Selector, Template, XfrmPolicy
+from hipgw.netlink.xfrm.values import (
+    Encapsulation,
+    Migration,
+    PolicyId,
+    Selector,
+    Template,
+    XfrmPolicy,
+)
 
 POLICY_OCTETS: Final = 168
 """struct xfrm_userpolicy_info."""
@@ -77,9 +84,18 @@ def dump_policies() -> MessageWriter:
 
 
 def migrate(
-    selector: Selector, direction: PolicyDirection, moves: Sequence[Migration]
+    selector: Selector,
+    direction: PolicyDirection,
+    moves: Sequence[Migration],
+    encapsulation: Encapsulation | None = None,
 ) -> MessageWriter:
     """MIGRATE: one request for each direction of a policy.
+
+    Args:
+        selector: of the policy.
+        direction: of the policy.
+        moves: old and new addresses.
+        encapsulation: new UDP ports; None keeps those that are there.
 
     Raises:
         ValueError: no move, or more than a policy can have templates.
@@ -89,6 +105,8 @@ def migrate(
     writer = MessageWriter(MessageType.MIGRATE)
     _write_policy_id(writer, PolicyId(selector, direction))
     writer.attribute(Attribute.MIGRATE, *(_pack_migration(move) for move in moves))
+    if encapsulation is not None:
+        write_encapsulation(writer, encapsulation)
     return writer
 
 

@@ -167,10 +167,8 @@ def _write_algorithms(writer: MessageWriter, state: XfrmState) -> None:
 
 
 def _write_options(writer: MessageWriter, state: XfrmState) -> None:
-    if (encap := state.encapsulation) is not None:
-        original = bytes(16) if encap.original is None else pack_address(encap.original)
-        ports = ENCAP_PORTS.pack(encap.source_port, encap.destination_port)
-        writer.attribute(Attribute.ENCAP, ENCAP_HEAD.pack(encap.kind) + ports + original)
+    if state.encapsulation is not None:
+        write_encapsulation(writer, state.encapsulation)
     if (replay := state.replay) is not None:
         numbers = REPLAY.pack(replay.outbound, replay.inbound, replay.bitmap)
         writer.attribute(Attribute.REPLAY_VAL, numbers)
@@ -192,6 +190,13 @@ def _write_options(writer: MessageWriter, state: XfrmState) -> None:
         writer.attribute(Attribute.SET_MARK_MASK, WORD.pack(state.output_mark.mask))
     if state.mapping_interval_s is not None:
         writer.attribute(Attribute.MTIMER_THRESH, WORD.pack(state.mapping_interval_s))
+
+
+def write_encapsulation(writer: MessageWriter, encap: Encapsulation) -> None:
+    """XFRMA_ENCAP."""
+    original = bytes(16) if encap.original is None else pack_address(encap.original)
+    ports = ENCAP_PORTS.pack(encap.source_port, encap.destination_port)
+    writer.attribute(Attribute.ENCAP, ENCAP_HEAD.pack(encap.kind) + ports + original)
 
 
 def _state_id_request(kind: MessageType, name: StateId) -> MessageWriter:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hipgw.netlink.xfrm import (
+    Encapsulation,
     Failures,
     Migration,
     PolicyDirection,
@@ -56,6 +57,16 @@ class KernelTables(XfrmClient):
         }
         self.held[name] = replace(state, **copies)
         self.log.append(f"add {state.spi:#x}")
+
+    def update_state(self, state: XfrmState) -> None:
+        name = StateId(state.destination, state.spi)
+        if name not in self.held:
+            raise XfrmError(errno.ESRCH, "update a state")
+        present = self.held[name]
+        self.held[name] = replace(
+            present, encapsulation=state.encapsulation, lifetime=state.lifetime
+        )
+        self.log.append(f"update {state.spi:#x}")
 
     def remove_state(self, name: StateId) -> None:
         if self.held.pop(name, None) is None:
@@ -108,12 +119,21 @@ class KernelTables(XfrmClient):
         return list(self.rules.values())
 
     def migrate(
-        self, selector: Selector, direction: PolicyDirection, moves: Sequence[Migration]
+        self,
+        selector: Selector,
+        direction: PolicyDirection,
+        moves: Sequence[Migration],
+        encapsulation: Encapsulation | None = None,
     ) -> None:
         rule = self.rules[selector, direction]
         (move,), (template,) = moves, rule.templates
         state = self.held.pop(StateId(move.old_destination, template.spi))
-        moved = replace(state, source=move.new_source, destination=move.new_destination)
+        moved = replace(
+            state,
+            source=move.new_source,
+            destination=move.new_destination,
+            encapsulation=encapsulation or state.encapsulation,
+        )
         self.held[StateId(moved.destination, moved.spi)] = moved
         templates = (replace(template, source=move.new_source, destination=move.new_destination),)
         self.rules[selector, direction] = replace(rule, templates=templates)

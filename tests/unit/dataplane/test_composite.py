@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -128,6 +129,19 @@ def test_a_refusal_of_the_kernel_is_no_loss(split: Split) -> None:
     assert split.keys_in_user_space() == {OUT.spi}
     assert split.backend.counters["kernel_refused"] == 1
     assert "Requested type" in split.backend.reason_for_user(*PAIR, OUT.suite, OUT.path)
+
+
+def test_a_refusal_of_one_direction_is_told_until_its_next_keys(split: Split) -> None:
+    split.tables.refuses = errno.ENOBUFS
+    split.backend.install(IN)
+    split.tables.refuses = 0
+    split.backend.install(OUT)
+    assert split.backend.carrier_of(Direction.OUT, OUT.spi, *PAIR) is Carrier.KERNEL
+    assert "buffer" in split.backend.reason_for_user(*PAIR, IN.suite, IN.path)
+    assert len(split.backend.refusals()) == 1
+    split.backend.install(next_keys(IN))
+    assert split.backend.reason_for_user(*PAIR, IN.suite, IN.path) == ""
+    assert split.backend.refusals() == []
 
 
 def test_a_rekey_changes_sides_and_no_key_is_on_both(split: Split) -> None:

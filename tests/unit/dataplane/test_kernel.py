@@ -24,6 +24,7 @@ from hipgw.netlink.xfrm import (
     StateFlag,
     StateId,
     Template,
+    XfrmError,
     XfrmPolicy,
     XfrmState,
 )
@@ -184,6 +185,75 @@ def test_another_encapsulation_needs_new_keys(backend: KernelBackend) -> None:
     path = Path(US, THEM, Encapsulation.UDP, 10500, 10500)
     with pytest.raises(LocalProtocolError, match="encapsulation"):
         backend.install(replace(OUT, path=path))
+
+
+def test_a_port_moves_alone_or_with_the_address(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    behind_nat = Path(US, THEM, Encapsulation.UDP, 10500, 20001)
+    backend.install(replace(IN, path=behind_nat))
+    backend.install(replace(OUT, path=behind_nat))
+    kernel.log.clear()
+    for path, out, into in (
+        (replace(behind_nat, peer_port=20002), "update 0x1234", ["update 0x4321"]),
+        (replace(behind_nat, peer=ELSEWHERE, peer_port=20003), "migrate 0x1234", []),
+    ):
+        backend.install(replace(OUT, path=path))
+        assert backend.move_in(IN.spi, LOCAL, PEER, path)
+        assert kernel.log == [out, *into]
+        kernel.log.clear()
+        sent = kernel.held[StateId(path.peer, OUT.spi)].encapsulation
+        assert sent is not None
+        assert (sent.source_port, sent.destination_port) == (10500, path.peer_port)
+    assert kernel.held[StateId(US, IN.spi)].mapping_interval_s == 1
+
+
+def test_counters_go_on_when_a_state_has_taken_over(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    backend.install(IN)
+    kernel.used[IN.spi] = (3, 192)
+    assert backend.move_in(IN.spi, LOCAL, PEER, Path(ELSEWHERE, THEM))
+    kernel.used[IN.spi] = (1, 64)
+    (row,) = backend.statistics(1.0)
+    assert (row.packets, row.octets, row.last_used_s) == (4, 256 + 4 * 40, 5.0)
+
+
+def test_the_kernel_says_when_so_many_octets_were_sent(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    backend.soft_octets = lambda: 5000
+    backend.install(IN)
+    backend.install(OUT)
+    limits = {state.spi: state.lifetime.soft_octets for state in kernel.held.values()}
+    assert limits[OUT.spi] == 5000
+    assert limits[IN.spi] > 1 << 60
+
+
+def test_a_policy_of_ours_that_nobody_knows_gives_way(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    backend.install(OUT)
+    (left,) = kernel.policies()
+    other = KernelBackend(kernel, clock=lambda: 5.0)
+    other.install(replace(OUT, spi=Spi(0x5678)))
+    (policy,) = kernel.policies()
+    assert policy.templates[0].spi == 0x5678
+    assert left.templates[0].spi == OUT.spi
+
+
+def test_a_policy_of_somebody_else_is_not_replaced_when_ours_is_gone(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    backend.install(OUT)
+    (policy,) = kernel.policies()
+    foreign = replace(policy, templates=(replace(policy.templates[0], reqid=7),))
+    kernel.replace_policy(foreign)
+    (pair,) = backend.pairs()
+    with pytest.raises(XfrmError, match="another program"):
+        backend.restore_policies(pair)
+    backend.close()
+    assert kernel.policies() == [foreign]
 
 
 def test_a_limited_sa_is_held_back(kernel: KernelTables, backend: KernelBackend) -> None:

@@ -216,6 +216,9 @@ def test_migrate_golden() -> None:
     assert len(one) == 76
     body = migrate(PAIR, PolicyDirection.OUT, [move]).body()
     assert body == SELECTOR_OCTETS + struct.pack("=IB3x", 0, 1) + padded(17, one)
+    ports = struct.pack("=H", 2) + struct.pack("!HH", 10500, 20002) + bytes(18)
+    with_ports = migrate(PAIR, PolicyDirection.OUT, [move], Encapsulation(10500, 20002)).body()
+    assert with_ports == bytes(body) + padded(4, ports)
 
 
 def test_state_read_back_with_and_without_keys() -> None:
