@@ -44,7 +44,7 @@ from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, route_to
 from hipgw.daemon.workers import Workers
-from hipgw.dataplane.ciphers import choose_gcm
+from hipgw.dataplane.ciphers import choose_ciphers
 from hipgw.dataplane.interface import Preference
 from hipgw.drivers.offload import Offload
 from hipgw.errors import ConfigError
@@ -154,7 +154,7 @@ class Daemon:
             queues=queue_numbers(config),
             discover_mtu=config.network.path_mtu_discovery,
         )
-        ciphers = choose_gcm(config.offload.crypto)
+        ciphers = choose_ciphers(config.offload.crypto)
         if cleared := clear_kernel_leftovers():
             log.info("states of a killed daemon cleared", extra={"count": cleared})
         kernel = open_kernel_side(self._stack, config.datapath.backend, devices.esp, devices.udp)
