@@ -10,20 +10,25 @@ from pathlib import Path
 
 from bench.machine import describe
 from hipgw._fastpath import ipsec_mb
+from hipgw.dataplane.ciphers import variants_of
 from hipgw.perf.sa_worker import WorkerRun
 from hipgw.perf.sas import COUNTS, ROUNDS, ScaleFigure, library_of, measure_sas, variant
+from hipgw.values import EspSuite
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="of SA pairs")
     parser.add_argument("--octets", default="64,1420", help="of inner payload")
+    parser.add_argument("--suite", default=EspSuite.AES_GCM_16.name, help="of the SAs in memory")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--no-worker", action="store_true", help="nodes alone")
     parser.add_argument("--json", type=Path, help="write every round there")
     options = parser.parse_args()
+    suite = EspSuite[options.suite]
     machine = describe()
     print(machine)
+    print(suite.name)
     print(
         f"{'library':<30} {'octets':>6} {'SA pairs':>9} {'seal ns':>8} {'open ns':>8}"
         f" {'octets/pair':>11} {'pairs/s':>8}  cost against the fewest"
@@ -37,7 +42,8 @@ def main() -> None:
     figures = measure_sas(
         counts=[int(count) for count in options.counts.split(",")],
         octets=[int(octets) for octets in options.octets.split(",")],
-        variants=(*ipsec_mb.variants()[:1], ""),
+        variants=(*variants_of(suite)[:1], ""),
+        suite=suite,
         rounds=options.rounds,
         on_figure=show,
     )

@@ -3,7 +3,8 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from hipgw._fastpath.descriptor cimport PacketDesc
-from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe, suite_shape
+from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe
+from hipgw._fastpath.esp_suites cimport suite_shape
 from hipgw._fastpath.sa cimport SaIn, SaOut
 
 # desc[i] (FORWARD): inner payload, next_header, family, sa_index into sa[]. Needs 64 octets free

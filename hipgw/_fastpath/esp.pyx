@@ -6,10 +6,10 @@ ICV 8, 12, 16 or 32.
 Seal, for each batch:
   1. number and frame: next sequence number, header and IV into the headroom, padding, trailer and
      room for the ICV into the tailroom;
-  2. cipher and ICV over runs of one SA (esp_cipher.pyx, which also explains the IVs).
+  2. cipher and ICV over runs of packets (esp_cipher.pyx, which also explains the IVs).
 Open, for each batch:
   1. parse: every length that pass 2 or 3 relies on, then *check* the replay window;
-  2. ICV and cipher over runs of one SA;
+  2. ICV and cipher over runs of packets;
   3. *mark* the replay window, checking it again, because a duplicate may have come in the same
      batch; trailer, pad length, next header.
 
@@ -27,7 +27,9 @@ from libc.string cimport memcpy
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_u64
 from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, drop
-from hipgw._fastpath.esp_cipher cimport ESP_HEADER, NONCE_STRIDE, open_run, seal_run
+from hipgw._fastpath.esp_cipher cimport open_runs, seal_runs
+from hipgw._fastpath.esp_gcm cimport NONCE_STRIDE
+from hipgw._fastpath.esp_library cimport COUNTER_IV, ESP_HEADER, is_chained
 from hipgw._fastpath.octets cimport load_be32, store_be32, store_be64
 from hipgw._fastpath.reasons cimport (
     R_DUMMY,
@@ -43,18 +45,9 @@ from hipgw._fastpath.sa cimport SuiteShape
 
 cdef enum:
     DUMMY = 59                      # next header of a dummy packet (RFC 4303 section 2.6)
-    COUNTER_IV = 8                  # IV that is the sequence number
     SALT = 4                        # of GCM, before it
 
 cdef const uint8_t *PADDING = b"\1\2\3\4"
-
-
-cdef Py_ssize_t run_end(const PacketDesc *desc, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """End of the run of one SA that starts at i."""
-    cdef Py_ssize_t end = i + 1
-    while end < n and (desc[end].verdict != FORWARD or desc[end].sa_index == desc[i].sa_index):
-        end += 1
-    return end
 
 
 cdef void number_and_frame(
@@ -93,9 +86,9 @@ cdef void number_and_frame(
     p = arena + d.offset
     store_be32(p, s.spi)
     store_be32(p + 4, <uint32_t>s.sequence)
-    if shape.iv_octets == COUNTER_IV and s.esp.iv_cipher == NULL:
+    if shape.iv_octets == COUNTER_IV and not is_chained(&s.esp):
         store_be64(p + ESP_HEADER, s.sequence)
-        memcpy(nonce, s.esp.salt, SALT)
+        memcpy(nonce, s.esp.mac_key, SALT)
         store_be64(nonce + SALT, s.sequence)
 
 
@@ -104,21 +97,12 @@ cdef Py_ssize_t seal_some(
         uint64_t now_ns) noexcept nogil:
     """At most BATCH_MOST of them."""
     cdef uint8_t nonces[BATCH_MOST * NONCE_STRIDE]
-    cdef Py_ssize_t i, end, stay = 0
+    cdef Py_ssize_t i
     for i in range(n):
         if desc[i].verdict == FORWARD:
             number_and_frame(
                 arena, &desc[i], sa[desc[i].sa_index], now_ns, nonces + i * NONCE_STRIDE)
-    i = 0
-    while i < n:
-        if desc[i].verdict != FORWARD:
-            i += 1
-            continue
-        end = run_end(desc, i, n)
-        stay += seal_run(
-            &sa[desc[i].sa_index].esp, arena, &desc[i], end - i, nonces + i * NONCE_STRIDE)
-        i = end
-    return stay
+    return seal_runs(arena, desc, n, <void **>sa, nonces)
 
 
 cdef Py_ssize_t esp_seal_batch(
@@ -143,7 +127,8 @@ cdef int parse_sealed(
         return R_RUNT
     if d.length < fixed + 2 or (d.length - fixed) & (<uint32_t>shape.align_octets - 1):
         return R_LENGTH_WRONG       # RFC 4303 section 2.4: aligned, with room for the trailer
-    memcpy(nonce, s.esp.salt, SALT)
+    if shape.iv_octets == COUNTER_IV and not is_chained(&s.esp):
+        memcpy(nonce, s.esp.mac_key, SALT)
     memcpy(nonce + SALT, p + ESP_HEADER, COUNTER_IV)    # or whatever stands there without an IV
     return replay_check(&s.replay, load_be32(p + 4))
 
@@ -177,22 +162,16 @@ cdef Py_ssize_t open_some(
         uint64_t now_ns) noexcept nogil:
     """At most BATCH_MOST of them."""
     cdef uint8_t nonces[BATCH_MOST * NONCE_STRIDE]
-    cdef Py_ssize_t i, end, stay = 0
+    cdef Py_ssize_t i, stay = 0
     cdef int reason
+    nonces[0] = 0                   # gcc cannot see that those of forwarded packets are written
     for i in range(n):
         if desc[i].verdict == FORWARD:
             reason = parse_sealed(
                 arena, &desc[i], sa[desc[i].sa_index], nonces + i * NONCE_STRIDE)
             if reason != R_NONE:
                 drop(&desc[i], reason)
-    i = 0
-    while i < n:
-        if desc[i].verdict != FORWARD:
-            i += 1
-            continue
-        end = run_end(desc, i, n)
-        open_run(&sa[desc[i].sa_index].esp, arena, &desc[i], end - i, nonces + i * NONCE_STRIDE)
-        i = end
+    open_runs(arena, desc, n, <void **>sa, nonces)
     for i in range(n):
         if desc[i].verdict == FORWARD:
             reason = accept_opened(arena, &desc[i], sa[desc[i].sa_index], now_ns)

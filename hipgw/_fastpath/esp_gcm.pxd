@@ -4,17 +4,24 @@ from libc.stdint cimport uint8_t
 
 from hipgw._fastpath.descriptor cimport PacketDesc
 from hipgw._fastpath.ipsec_mb cimport GcmKernel
-from hipgw._fastpath.key_cache cimport KeyRoom
 from hipgw._fastpath.sa cimport EspCipher
 
-# Keep the 16 octets of the key, and the 4 of salt behind it; gcm NULL: libcrypto.
-cdef void key_gcm(
-    EspCipher *e, const uint8_t *key, KeyRoom *room, const GcmKernel *gcm) noexcept
+cdef enum:
+    NONCE_STRIDE = 16               # 12 octets of a nonce, and 4 of nothing
 
-# As seal_run and open_run of esp_cipher.pxd.
+# As seal_runs and open_runs of esp_cipher.pxd, for one SA.
 cdef Py_ssize_t seal_gcm_run(
     const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
     const uint8_t *nonces) noexcept nogil
 cdef void open_gcm_run(
     const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
     const uint8_t *nonces) noexcept nogil
+
+# The key data of an SA, set up now or before.
+cdef const void *direct_key(const EspCipher *e, const GcmKernel *gcm) noexcept nogil
+
+# One packet SPI..ICV with n octets between IV and ICV, by a context of libcrypto under the key.
+cdef bint gcm_seal(
+    const EspCipher *e, void *cipher, uint8_t *p, int n, const uint8_t *nonce) noexcept nogil
+cdef bint gcm_open(
+    const EspCipher *e, void *cipher, uint8_t *p, int n, const uint8_t *nonce) noexcept nogil

@@ -4,6 +4,10 @@ GCM has two backends with the same octets on the wire: libcrypto, and intel-ipse
 installed, whose direct call does without EVP's several calls a packet (ipsec_mb.pyx chooses).
 The SA holds its key; the worker's key cache holds keyed state, looked up once a run.
 
+GMAC authenticates all octets before the ICV, the IV among them. RFC 4543 section 3.3 lists what is
+authenticated without a word about the IV, which stands inside ESP's payload data; its author's test
+cases (draft-mcgrew-gcm-test-01 section 3), Linux, and everybody else put it in.
+
 The caller lays out all nonces of a batch before the first packet is sealed: the ciphers load a
 nonce as one vector, and a load right behind the smaller stores that make it up has to wait for
 them, which at 64 octets costs as much as the cipher.
@@ -15,32 +19,32 @@ from libc.string cimport memcpy, memset
 from hipgw._fastpath.c.ipsec_mb cimport GCM_CONTEXT_OCTETS
 from hipgw._fastpath.c.libcrypto cimport EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG
 from hipgw._fastpath.descriptor cimport FORWARD, drop
-from hipgw._fastpath.esp_cipher cimport ESP_HEADER, NONCE_STRIDE
-from hipgw._fastpath.key_cache cimport find_slot, make_slot, next_key_number
+from hipgw._fastpath.esp_library cimport ESP_HEADER, library_state
+from hipgw._fastpath.ipsec_mb cimport gcm_kernel
+from hipgw._fastpath.key_cache cimport (
+    KeyCache,
+    LibraryState,
+    claim_slot,
+    find_slot,
+    publish_slot,
+)
 from hipgw._fastpath.libcrypto cimport crypto
 from hipgw._fastpath.reasons cimport R_CIPHER_FAILED, R_ICV_WRONG
-from hipgw._fastpath.sa cimport SUITE_AES_GMAC
+from hipgw._fastpath.sa cimport BY_LIBCRYPTO, SUITE_AES_GMAC
 
 cdef enum:
-    KEY = 16
-    SALT = 4
     BODY = ESP_HEADER + 8           # behind the IV
     TAG = 16
 
 
-cdef void key_gcm(
-        EspCipher *e, const uint8_t *key, KeyRoom *room, const GcmKernel *gcm) noexcept:
-    """The salt is the tail of the key (RFC 4106 section 8.1, RFC 4543 section 5.4)."""
-    memcpy(e.key, key, KEY)
-    memcpy(e.salt, key + KEY, SALT)
-    e.gcm = gcm
-    e.keys = &room.library if gcm == NULL else &room.direct
-    e.key_number = next_key_number()
-
-
-cdef inline Py_ssize_t slot_of(const EspCipher *e, bint seal) noexcept nogil:
-    cdef Py_ssize_t slot = find_slot(e.keys, e.key_number)
-    return slot if slot >= 0 else make_slot(e.keys, e.key_number, e.gcm, e.key, seal)
+cdef const void *direct_key(const EspCipher *e, const GcmKernel *gcm) noexcept nogil:
+    cdef KeyCache *cache = &e.room.direct
+    cdef Py_ssize_t slot = find_slot(cache, e.key_number)
+    if slot < 0:
+        slot = claim_slot(cache, e.key_number)
+        gcm.pre(e.key, cache.data + slot * cache.stride)
+        publish_slot(cache, slot, e.key_number)
+    return cache.data + slot * cache.stride
 
 
 cdef inline bint is_same_tag(const uint8_t *a, const uint8_t *b, uint16_t octets) noexcept nogil:
@@ -56,8 +60,10 @@ cdef inline bint is_same_tag(const uint8_t *a, const uint8_t *b, uint16_t octets
 # --- intel-ipsec-mb ---------------------------------------------------------------------------
 
 cdef void seal_direct(
-        const EspCipher *e, const void *key_data, uint8_t *arena, const PacketDesc *desc,
-        Py_ssize_t n, const uint8_t *nonces) noexcept nogil:
+        const EspCipher *e, uint8_t *arena, const PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
+    cdef const GcmKernel *gcm = gcm_kernel(e.backend)
+    cdef const void *key_data = direct_key(e, gcm)
     cdef uint8_t context[GCM_CONTEXT_OCTETS]
     cdef uint64_t icv = e.shape.icv_octets
     cdef uint64_t octets
@@ -67,15 +73,17 @@ cdef void seal_direct(
         if desc[i].verdict == FORWARD:
             p = arena + desc[i].offset
             octets = desc[i].length - BODY - icv
-            e.gcm.seal(
+            gcm.seal(
                 key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, p,
                 ESP_HEADER, p + BODY + octets, icv)
 
 
 cdef void open_direct(
-        const EspCipher *e, const void *key_data, uint8_t *arena, PacketDesc *desc,
-        Py_ssize_t n, const uint8_t *nonces) noexcept nogil:
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
     """A wrong tag leaves octets of nothing behind."""
+    cdef const GcmKernel *gcm = gcm_kernel(e.backend)
+    cdef const void *key_data = direct_key(e, gcm)
     cdef uint8_t context[GCM_CONTEXT_OCTETS]
     cdef uint8_t tag[TAG]
     cdef uint16_t icv = e.shape.icv_octets
@@ -86,7 +94,7 @@ cdef void open_direct(
         if desc[i].verdict == FORWARD:
             p = arena + desc[i].offset
             octets = desc[i].length - BODY - icv
-            e.gcm.open(
+            gcm.open(
                 key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, p,
                 ESP_HEADER, tag, TAG)
             if not is_same_tag(tag, p + BODY + octets, icv):
@@ -96,71 +104,65 @@ cdef void open_direct(
 
 # --- libcrypto --------------------------------------------------------------------------------
 
-cdef inline bint start(void *cipher, const uint8_t *p, const uint8_t *nonce) noexcept nogil:
-    """Nonce, then SPI | sequence as additional data (RFC 4106 sections 4, 5)."""
+cdef inline bint start(
+        const EspCipher *e, void *cipher, const uint8_t *p, int n,
+        const uint8_t *nonce) noexcept nogil:
+    """Nonce, then SPI | sequence as additional data (RFC 4106 sections 4, 5), for GMAC all."""
     cdef int done
     return (
         crypto.cipher_init(cipher, NULL, NULL, NULL, nonce, -1) == 1
-        and crypto.cipher_update(cipher, NULL, &done, p, ESP_HEADER) == 1
+        and crypto.cipher_update(
+            cipher, NULL, &done, p, BODY + n if e.suite == SUITE_AES_GMAC else ESP_HEADER) == 1
     )
 
 
-cdef inline bint seal_one(
-        void *cipher, uint8_t *body, uint8_t *into, int n, uint16_t icv) noexcept nogil:
-    """After `start`: n octets at `body`, then the tag behind them.
-
-    `into` is `body`, or NULL to authenticate in clear (GMAC, RFC 4543 section 3.3).
-    """
+cdef bint gcm_seal(
+        const EspCipher *e, void *cipher, uint8_t *p, int n,
+        const uint8_t *nonce) noexcept nogil:
+    cdef uint8_t *body = p + BODY
     cdef int done
     return (
-        crypto.cipher_update(cipher, into, &done, body, n) == 1
+        start(e, cipher, p, n, nonce)
+        and (e.suite == SUITE_AES_GMAC
+             or crypto.cipher_update(cipher, body, &done, body, n) == 1)
         and crypto.cipher_final(cipher, body + n, &done) == 1
-        and crypto.cipher_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, icv, body + n) == 1
+        and crypto.cipher_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, e.shape.icv_octets, body + n) == 1
     )
 
 
-cdef inline bint open_one(
-        void *cipher, uint8_t *body, uint8_t *into, int n, uint16_t icv) noexcept nogil:
-    """The reverse of `seal_one`."""
+cdef bint gcm_open(
+        const EspCipher *e, void *cipher, uint8_t *p, int n,
+        const uint8_t *nonce) noexcept nogil:
+    cdef uint8_t *body = p + BODY
     cdef int done
     return (
-        crypto.cipher_update(cipher, into, &done, body, n) == 1
-        and crypto.cipher_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, icv, body + n) == 1
+        start(e, cipher, p, n, nonce)
+        and (e.suite == SUITE_AES_GMAC
+             or crypto.cipher_update(cipher, body, &done, body, n) == 1)
+        and crypto.cipher_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, body + n) == 1
         and crypto.cipher_final(cipher, body + n, &done) == 1
     )
 
 
 # --- a run ------------------------------------------------------------------------------------
 
-cdef void drop_run(PacketDesc *desc, Py_ssize_t n, int reason) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if desc[i].verdict == FORWARD:
-            drop(&desc[i], reason)
-
-
 cdef Py_ssize_t seal_gcm_run(
         const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
         const uint8_t *nonces) noexcept nogil:
-    cdef uint16_t icv = e.shape.icv_octets
-    cdef Py_ssize_t slot = slot_of(e, True)
+    cdef LibraryState *s = NULL
     cdef Py_ssize_t i, stay = 0
-    cdef uint8_t *p
     cdef int octets
-    if slot < 0:
-        drop_run(desc, n, R_CIPHER_FAILED)
-        return 0
-    if e.gcm != NULL:
-        seal_direct(e, e.keys.data + slot * e.keys.stride, arena, desc, n, nonces)
+    if e.backend != BY_LIBCRYPTO:
+        seal_direct(e, arena, desc, n, nonces)
+    else:
+        s = library_state(e)
     for i in range(n):
         if desc[i].verdict != FORWARD:
             continue
-        if e.gcm == NULL:
-            p = arena + desc[i].offset
-            octets = <int>(desc[i].length - BODY - icv)
-            if not start(e.keys.cipher[slot], p, nonces + i * NONCE_STRIDE) or not seal_one(
-                    e.keys.cipher[slot], p + BODY,
-                    NULL if e.suite == SUITE_AES_GMAC else p + BODY, octets, icv):
+        if e.backend == BY_LIBCRYPTO:
+            octets = <int>desc[i].length - BODY - e.shape.icv_octets
+            if s == NULL or not gcm_seal(
+                    e, s.cipher, arena + desc[i].offset, octets, nonces + i * NONCE_STRIDE):
                 drop(&desc[i], R_CIPHER_FAILED)
                 continue
         stay += 1
@@ -170,22 +172,19 @@ cdef Py_ssize_t seal_gcm_run(
 cdef void open_gcm_run(
         const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
         const uint8_t *nonces) noexcept nogil:
-    cdef uint16_t icv = e.shape.icv_octets
-    cdef Py_ssize_t slot = slot_of(e, False)
+    cdef LibraryState *s
     cdef Py_ssize_t i
-    cdef uint8_t *p
     cdef int octets
-    if slot < 0:
-        drop_run(desc, n, R_CIPHER_FAILED)
+    if e.backend != BY_LIBCRYPTO:
+        open_direct(e, arena, desc, n, nonces)
         return
-    if e.gcm != NULL:
-        open_direct(e, e.keys.data + slot * e.keys.stride, arena, desc, n, nonces)
-        return
+    s = library_state(e)
     for i in range(n):
-        if desc[i].verdict == FORWARD:
-            p = arena + desc[i].offset
-            octets = <int>(desc[i].length - BODY - icv)
-            if not start(e.keys.cipher[slot], p, nonces + i * NONCE_STRIDE) or not open_one(
-                    e.keys.cipher[slot], p + BODY,
-                    NULL if e.suite == SUITE_AES_GMAC else p + BODY, octets, icv):
-                drop(&desc[i], R_ICV_WRONG)
+        if desc[i].verdict != FORWARD:
+            continue
+        octets = <int>desc[i].length - BODY - e.shape.icv_octets
+        if s == NULL:
+            drop(&desc[i], R_CIPHER_FAILED)
+        elif not gcm_open(
+                e, s.cipher, arena + desc[i].offset, octets, nonces + i * NONCE_STRIDE):
+            drop(&desc[i], R_ICV_WRONG)

@@ -9,9 +9,14 @@ cdef struct GcmKernel:
     GcmCrypt open
     size_t key_octets               # its key data, a little more than `pre` fills in
 
-# The kernel for SAs that are keyed from now on, or NULL: libcrypto. What it points to stays for the
-# life of the process.
-cdef const GcmKernel *current_gcm() noexcept nogil
+# The number of the kernel for SAs that are keyed from now on, from 1, or 0: libcrypto.
+cdef int current_gcm() noexcept nogil
+
+# The kernel of a number from 1; it stays for the life of the process.
+cdef const GcmKernel *gcm_kernel(int number) noexcept nogil
+
+# The library, or NULL where it is not installed; never closed.
+cdef void *opened_library() noexcept
 
 # The largest key data of any kernel; 0 where the library is not installed.
 cdef size_t key_octets_most() noexcept nogil

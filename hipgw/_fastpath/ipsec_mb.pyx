@@ -29,13 +29,22 @@ cdef enum:
     VARIANT_MOST = 4
 
 cdef GcmKernel kernels[VARIANT_MOST]
-cdef const GcmKernel *chosen = NULL
+cdef int chosen = 0
+cdef void *opened = NULL
 _variants = {}                      # name: index into kernels
 _state = {"version": "", "variant": ""}
 
 
-cdef const GcmKernel *current_gcm() noexcept nogil:
+cdef int current_gcm() noexcept nogil:
     return chosen
+
+
+cdef const GcmKernel *gcm_kernel(int number) noexcept nogil:
+    return &kernels[number - 1]
+
+
+cdef void *opened_library() noexcept:
+    return opened
 
 
 cdef size_t key_octets_most() noexcept nogil:
@@ -100,6 +109,7 @@ cdef bint _look_up(void *library, str name, GcmKernel *kernel) except -1:
 
 
 cdef int _open() except -1:
+    global opened
     cdef void *library = NULL
     cdef void *says
     for file in _LIBRARIES:
@@ -108,6 +118,7 @@ cdef int _open() except -1:
             break
     if library == NULL:
         return 0
+    opened = library
     says = dlsym(library, b"imb_get_version_str")
     _state["version"] = "of unknown version" if says == NULL else (<ImbVersion>says)().decode()
     for name in _names_for_this_cpu():
@@ -139,7 +150,7 @@ def use(str variant not None) -> None:
     global chosen
     if variant and variant not in _variants:
         raise ValueError(f"intel-ipsec-mb: no variant {variant!r}, only {', '.join(_variants)}")
-    chosen = &kernels[<Py_ssize_t>_variants[variant]] if variant else NULL
+    chosen = <int>_variants[variant] + 1 if variant else 0
     _state["variant"] = variant
 
 

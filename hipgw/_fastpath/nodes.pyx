@@ -8,7 +8,7 @@ uint8[n * 20].
 from libc.stdint cimport uint8_t, uint64_t
 
 from hipgw._fastpath.beet cimport beet_strip_batch
-from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, load_u64
+from hipgw._fastpath.bursts cimport manager_octets
 from hipgw._fastpath.classify cimport (
     CARRIER_UDP,
     classify_inbound_batch,
@@ -16,7 +16,14 @@ from hipgw._fastpath.classify cimport (
 )
 from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
 from hipgw._fastpath.esp cimport esp_open_batch, esp_seal_batch
-from hipgw._fastpath.key_cache cimport slots_in_use
+from hipgw._fastpath.key_cache cimport (
+    KEY_WAYS,
+    MANAGERS,
+    KeyCache,
+    KeyRoom,
+    keys_made,
+    slots_in_use,
+)
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, enter_batch, leave_batch
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.tables cimport SaIndex, SaTables
@@ -33,6 +40,16 @@ cdef Py_ssize_t batch_of(
     if n > BATCH_MOST:
         raise ValueError(f"a batch has at most {BATCH_MOST} packets, not {n}")
     return n
+
+
+cdef uint64_t found(const uint8_t *place, uint64_t length, bytes octets):
+    return (<char *>place)[:length].count(octets)
+
+
+cdef uint64_t cache_traces(const KeyCache *cache, bytes octets):
+    if cache.owner == NULL:
+        return 0
+    return found(cache.data, (cache.set_mask + 1) * KEY_WAYS * cache.stride, octets)
 
 
 cdef class Nodes:
@@ -88,16 +105,28 @@ cdef class Nodes:
     def keys_made(self) -> tuple[int, int]:
         """How often a worker has set a key up: (outbound, inbound)."""
         cdef SaIndex *index = self.tables.index
-        return tuple(
-            load_u64(&index.keys[i].direct.made, ATOMIC_RELAXED)
-            + load_u64(&index.keys[i].library.made, ATOMIC_RELAXED)
-            for i in (OUTBOUND, INBOUND))
+        return keys_made(&index.keys[OUTBOUND]), keys_made(&index.keys[INBOUND])
 
     def keys_kept(self) -> tuple[int, int]:
         """How many keys are set up now: (outbound, inbound)."""
-        return self.kept(OUTBOUND), self.kept(INBOUND)
+        cdef SaIndex *index = self.tables.index
+        return slots_in_use(&index.keys[OUTBOUND]), slots_in_use(&index.keys[INBOUND])
 
-    cdef uint64_t kept(self, int worker):
-        return (
-            slots_in_use(&self.tables.index.keys[worker].direct)
-            + slots_in_use(&self.tables.index.keys[worker].library))
+    def traces(self, bytes octets not None) -> tuple[int, int]:
+        """How often octets stand in what workers have keyed, and in managers of bursts.
+
+        The longer lived half of what a key leaves behind, for tests that it is wiped.
+        """
+        cdef uint64_t keyed = 0
+        cdef uint64_t managed = 0
+        cdef KeyRoom *room
+        cdef int i, k
+        for i in (OUTBOUND, INBOUND):
+            room = &self.tables.index.keys[i]
+            keyed += cache_traces(&room.direct, octets)
+            keyed += cache_traces(&room.library, octets)
+            keyed += cache_traces(&room.bursts, octets)
+            for k in range(MANAGERS):
+                if room.managers[k] != NULL:
+                    managed += found(<uint8_t *>room.managers[k], manager_octets(), octets)
+        return keyed, managed

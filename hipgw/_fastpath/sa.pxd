@@ -6,8 +6,7 @@ reads them without locks (aligned 64-bit loads).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from hipgw._fastpath.ipsec_mb cimport GcmKernel
-from hipgw._fastpath.key_cache cimport KeyCache
+from hipgw._fastpath.key_cache cimport KeyRoom
 
 cdef enum:
     REPLAY_WORDS = 32           # 64-bit words; protects (32 - 1) * 64 = 1984 sequence numbers
@@ -39,25 +38,25 @@ cdef enum:
     SUITE_FULL_AES128_CBC_SHA256 = FULL_FLAG | 8
     SUITE_FULL_AES256_CBC_SHA256 = FULL_FLAG | 9
 
+cdef enum:
+    BY_LIBCRYPTO = 0                    # EspCipher.backend; else the number of a kernel, from 1
+
 cdef struct SuiteShape:
-    uint16_t iv_octets
-    uint16_t icv_octets
-    uint16_t align_octets
-    uint16_t encryption_key_octets      # salt included
-    uint16_t authentication_key_octets
+    uint8_t iv_octets
+    uint8_t icv_octets
+    uint8_t align_octets
+    uint8_t encryption_key_octets       # salt included
+    uint8_t authentication_key_octets
 
 cdef struct EspCipher:
-    # Key or keyed state of one SA; made and wiped by esp_cipher.pyx only.
-    KeyCache *keys                      # GCM, GMAC: its worker's keyed state; NULL: other suites
-    const GcmKernel *gcm                # GCM by intel-ipsec-mb, or NULL: libcrypto
-    uint64_t key_number                 # of `key` in `keys`
-    uint8_t key[16]                     # GCM, GMAC
-    void *cipher                        # EVP_CIPHER_CTX *, keyed
-    void *iv_cipher                     # EVP_CIPHER_CTX * that makes CBC IVs, or NULL
-    void *mac_inner                     # HMAC after its inner block, or CMAC's subkeys, or NULL
-    void *mac_outer                     # HMAC after its outer block, or NULL
-    uint8_t salt[4]                     # CCM: 3 of them
+    # Keys of one SA; made and wiped by esp_cipher.pyx only. First in SaOut and SaIn, so that a
+    # pointer to one of them is a pointer to this.
+    KeyRoom *room                       # its worker's keyed state
+    uint64_t key_number                 # of these keys in `room`
+    uint8_t key[32]                     # of the cipher, or of GMAC
+    uint8_t mac_key[32]                 # of HMAC or CMAC, or the salt of GCM, CCM and GMAC
     uint16_t suite                      # SUITE_*
+    uint8_t backend                     # GCM: number in ipsec_mb; with HMAC: in bursts
     SuiteShape shape
 
 cdef struct Replay:

@@ -20,7 +20,8 @@ from hipgw._fastpath.c.atomics cimport (
     store_pointer,
     store_u64,
 )
-from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe, suite_shape
+from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe
+from hipgw._fastpath.esp_suites cimport suite_shape
 from hipgw._fastpath.key_cache cimport key_room_free, key_room_init
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, Release, Retired, marks_init, reclaim, retire
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape

@@ -77,7 +77,7 @@ Examples:
     "--backends",
     metavar="LIST",
     default="",
-    help="libcrypto, or variants of intel-ipsec-mb.  [default: all here]",
+    help="libcrypto, variants of intel-ipsec-mb, auto.  [default: all here but auto]",
 )
 @rounds_option(7)
 @output_options

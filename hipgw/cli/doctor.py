@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from hipgw.cli.checks import FAIL, OK, WARN, Check, HostFiles
 from hipgw.cli.rendering import bold, duration
 from hipgw.cli.run import DEFAULT_CONFIG
 from hipgw.compat.control_client import ControlClient, ControlError, printable
+from hipgw.daemon.cipher_views import cipher_checks, cipher_rows, look_at_ciphers
+from hipgw.daemon.config import Config
 from hipgw.daemon.kernel_esp import look_at_kernel_esp
+from hipgw.errors import HostError
 
 
 @click.command(
@@ -47,16 +50,33 @@ def doctor(ctx: click.Context, config_path: str, socket_path: str, *, as_json: b
     source = ctx.get_parameter_source("config_path")
     is_default = source is click.core.ParameterSource.DEFAULT
     kernel_esp = look_at_kernel_esp()
+    ciphers = CipherReport()
     checks = run_checks(
-        Path(config_path), socket_path, kernel_esp.detail, config_is_default=is_default
+        Path(config_path),
+        socket_path,
+        kernel_esp.detail,
+        config_is_default=is_default,
+        ciphers=ciphers,
     )
     if as_json:
-        rows = list(kernel_esp.rows)
-        print_json({"checks": [asdict(check) for check in checks], "kernel_esp": rows})
+        print_json(
+            {
+                "checks": [asdict(check) for check in checks],
+                "kernel_esp": list(kernel_esp.rows),
+                "ciphers": ciphers.rows,
+            }
+        )
     else:
         click.echo(render_checks(checks))
     if any(check.outcome == FAIL for check in checks):
         ctx.exit(1)
+
+
+@dataclass(slots=True)
+class CipherReport:
+    """Which library carries which suite, as rows for `--json`: the daemon's, or as tried now."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def run_checks(
@@ -66,6 +86,7 @@ def run_checks(
     *,
     config_is_default: bool,
     files: HostFiles | None = None,
+    ciphers: CipherReport | None = None,
 ) -> list[Check]:
     """Every check in the order in which a user would mend things.
 
@@ -75,9 +96,11 @@ def run_checks(
         kernel_esp: what the kernel's own ESP can carry, in words.
         config_is_default: nobody asked for this configuration.
         files: of the host.
+        ciphers: written, its rows.
     """
     files = files or HostFiles()
-    daemon_check, daemon, daemon_findings = check_daemon(socket_path)
+    ciphers = ciphers if ciphers is not None else CipherReport()
+    daemon_check, daemon, daemon_findings = check_daemon(socket_path, ciphers)
     config_check, config = install_checks.check_config(config_path, is_default=config_is_default)
     port = config.network.udp_port if config else host_checks.HIP_UDP_PORT
     privileged = [
@@ -98,8 +121,18 @@ def run_checks(
         host_checks.check_receive_buffer(files),
         host_checks.check_packet_filter(files),
         daemon_check,
-        *daemon_findings,
+        *(daemon_findings if daemon else try_ciphers(config, ciphers)),
     ]
+
+
+def try_ciphers(config: Config | None, report: CipherReport) -> list[Check]:
+    """What a daemon would choose for each suite, by trying it now."""
+    try:
+        choices = look_at_ciphers(config.offload.crypto if config else "auto")
+    except HostError as error:
+        return [Check("crypto", FAIL, str(error), "see [offload] crypto")]
+    report.rows = cipher_rows(choices)
+    return [_check_of(found) for found in cipher_checks(choices)]
 
 
 def as_bystander(check: Check) -> Check:
@@ -109,12 +142,14 @@ def as_bystander(check: Check) -> Check:
     return Check(check.name, WARN, f"{check.detail}, but a daemon is running", check.remedy)
 
 
-def check_daemon(socket_path: str) -> tuple[Check, dict[str, Any] | None, list[Check]]:
-    """Whether a daemon answers; its `status`, and its own findings."""
+def check_daemon(
+    socket_path: str, ciphers: CipherReport | None = None
+) -> tuple[Check, dict[str, Any] | None, list[Check]]:
+    """Whether a daemon answers; its `status`, and its own findings; `ciphers` gets its rows."""
     client = ControlClient(socket_path, timeout_s=5.0)
     try:
         status = printable(client.call("status"))
-        findings = printable(client.call("doctor")).get("checks", [])
+        answer = printable(client.call("doctor"))
     except ControlError as error:
         outcome = WARN if error.code in {"not_running", "permission_denied"} else FAIL
         return Check("daemon", outcome, error.message, error.remedy), None, []
@@ -123,7 +158,10 @@ def check_daemon(socket_path: str) -> tuple[Check, dict[str, Any] | None, list[C
         detail = (
             f"version {host['version']}, pid {host['pid']}, up for {duration(host['uptime_s'])}"
         )
-        return Check("daemon", OK, detail), status, [_check_of(found) for found in findings]
+        if ciphers is not None:
+            ciphers.rows = list(answer.get("ciphers", []))
+        findings = [_check_of(found) for found in answer.get("checks", [])]
+        return Check("daemon", OK, detail), status, findings
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         detail = f"its answer is not as expected ({type(error).__name__}: {error})"
         return Check("daemon", FAIL, detail, "restart the daemon: versions differ"), None, []

@@ -45,7 +45,7 @@ from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
 from hipgw.daemon.subnet_tunnels import clear_tunnels
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, route_to
 from hipgw.daemon.workers import Workers
-from hipgw.dataplane.ciphers import choose_gcm
+from hipgw.dataplane.ciphers import choose_ciphers
 from hipgw.dataplane.interface import Preference
 from hipgw.drivers.offload import Offload
 from hipgw.errors import ConfigError
@@ -157,7 +157,7 @@ class Daemon:
             queues=queue_numbers(config),
             discover_mtu=config.network.path_mtu_discovery,
         )
-        ciphers = choose_gcm(config.offload.crypto)
+        ciphers = choose_ciphers(config.offload.crypto)
         self._clear_kernel()
         kernel = open_kernel_side(
             self._stack,

@@ -36,6 +36,7 @@ from typing import Any, Final
 import hipgw
 from hipgw.daemon import views
 from hipgw.daemon.certificate_methods import CertificateMethods
+from hipgw.daemon.cipher_views import cipher_rows
 from hipgw.daemon.control import Access, Method
 from hipgw.daemon.control_protocol import RefusedError, take_params
 from hipgw.daemon.gateway import Gateway
@@ -145,7 +146,10 @@ class ControlMethods:
 
     async def _doctor(self, params: Params) -> dict[str, Any]:
         take_params(params)
-        return {"checks": doctor_view(self._gateway)}
+        return {
+            "checks": doctor_view(self._gateway),
+            "ciphers": cipher_rows(self._gateway.facts.ciphers),
+        }
 
     # --- associations ---
 

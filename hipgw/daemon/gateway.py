@@ -70,8 +70,8 @@ class HostFacts:
     started_s: float
     """Monotonic seconds."""
     offloads: Offloads = NOTHING_ON
-    ciphers: CipherChoice | None = None
-    """None where no data path was made."""
+    ciphers: tuple[CipherChoice, ...] = ()
+    """Empty where no data path was made."""
 
     @property
     def hits(self) -> tuple[Hit, ...]:

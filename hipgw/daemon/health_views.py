@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hipgw.daemon.cipher_views import cipher_checks
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
 from hipgw.daemon.kernel_side import kernel_check
-from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 
 OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused")
@@ -87,8 +87,7 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     )
     counters = gateway.data_counters()
     checks.append(_offload_check(facts.offloads, counters))
-    if facts.ciphers is not None:
-        add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
+    checks += cipher_checks(facts.ciphers)
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))
     split = gateway.sas.split
@@ -96,17 +95,6 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks
-
-
-def _ciphers(choice: CipherChoice) -> str:
-    """Which library carries AES-GCM and how the others did."""
-    timed = [
-        f"{one.library}{f' {one.variant}' if one.variant else ''} "
-        + (f"{one.gbit_s:.0f} Gbit/s" if one.gbit_s else "failed its self-test")
-        for one in (choice.chosen, *(c for c in choice.candidates if c != choice.chosen))
-    ]
-    reason = f" ({choice.reason})" if choice.reason else ""
-    return f"{choice.suite.name.replace('_', '-')}: {', '.join(timed)}{reason}"
 
 
 def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hipgw.netlink.xfrm import Aead, Authentication, Cipher
@@ -40,13 +40,6 @@ SEPARATE_NAMES: Final[Mapping[EspSuite, tuple[str, str]]] = {
     EspSuite.FULL_AES_256_CBC_HMAC_SHA256: (_AES_CBC, "hmac(sha256)"),
 }
 """Cipher and MAC."""
-DIFFERENT: Final[Mapping[EspSuite, str]] = {
-    EspSuite.AES_GMAC: (
-        "Linux authenticates the IV as well, which RFC 4543 section 3.3 leaves out: "
-        "user space and kernel would not understand each other"
-    ),
-}
-"""Suites that the kernel has, with other octets on the wire than ours, and why."""
 
 NOT_ASKED: Final = "the kernel has not answered yet"
 
@@ -115,11 +108,4 @@ class KernelEsp:
 
 def probe_kernel(suites: Collection[EspSuite] = tuple(EspSuite)) -> KernelEsp:
     """Ask the kernel about these suites; milliseconds, or seconds while modules are loaded."""
-    return KernelEsp(
-        tuple(
-            replace(verdict, reason=DIFFERENT[EspSuite[verdict.transform]])
-            if verdict.is_possible and EspSuite[verdict.transform] in DIFFERENT
-            else verdict
-            for verdict in probe([trial_transform(suite) for suite in suites])
-        )
-    )
+    return KernelEsp(tuple(probe([trial_transform(suite) for suite in suites])))

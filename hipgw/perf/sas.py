@@ -24,7 +24,8 @@ from hipgw._fastpath import ipsec_mb, libcrypto
 from hipgw._fastpath.descriptor import DESCRIPTOR_DTYPE
 from hipgw._fastpath.nodes import Nodes
 from hipgw._fastpath.tables import SaTables
-from hipgw.values import EspSuite
+from hipgw.dataplane.ciphers import use_variant, variant_of
+from hipgw.values import ESP_SHAPES, EspSuite
 
 COUNTS: Final = (1, 1_000, 100_000, 1_000_000)
 BATCH: Final = 256
@@ -40,14 +41,19 @@ _PAGE_OCTETS: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
-def variant(name: str) -> Iterator[None]:
-    """Key SAs for a variant of intel-ipsec-mb, or libcrypto (empty), inside the block."""
-    before = ipsec_mb.variant()
-    ipsec_mb.use(name)
+def variant(
+    name: str, suite: EspSuite = EspSuite.AES_GCM_16, seal_least: int = 1, open_least: int = 1
+) -> Iterator[None]:
+    """Key SAs of a suite for a variant of intel-ipsec-mb, or libcrypto (empty), inside the block.
+
+    Suites that it takes many packets of at once go to it from so many on.
+    """
+    before = variant_of(suite)
+    use_variant(suite, name, seal_least, open_least)
     try:
         yield
     finally:
-        ipsec_mb.use(before)
+        use_variant(suite, *before)
 
 
 def library_of(name: str) -> str:
@@ -63,6 +69,7 @@ class ScaleFigure:
     library: str
     octets: int
     """Of inner payload."""
+    suite: str
     seal_ns: tuple[float, ...]
     """A packet, all outbound nodes."""
     open_ns: tuple[float, ...]
@@ -85,8 +92,9 @@ class ScaleFigure:
 class Population:
     """So many SA pairs whose outbound halves are their own inbound halves' peers."""
 
-    def __init__(self, pairs: int) -> None:
+    def __init__(self, pairs: int, suite: EspSuite = EspSuite.AES_GCM_16) -> None:
         """Install them; keys are those of the library in use now."""
+        self.suite: Final = suite
         numbers = np.arange(1, pairs + 1).astype(">u8")
         self.peers = np.zeros((pairs, 16), np.uint8)
         self.peers[:, :4] = np.frombuffer(_LOCAL_HIT[:4], np.uint8)
@@ -95,23 +103,38 @@ class Population:
         self.nodes = Nodes(self.tables)
         before_octets, before_ns = _resident_octets(), time.perf_counter_ns()
         for number in range(pairs):
-            install_pair(self.tables, number)
+            install_pair(self.tables, number, suite=suite)
         self.installs_s = pairs * 1e9 / (time.perf_counter_ns() - before_ns)
         self.octets_per_pair = (_resident_octets() - before_octets) / pairs
 
 
-def install_pair(tables: SaTables, number: int, port: int = 10500) -> None:
+def keys_of_pair(number: int, suite: EspSuite) -> tuple[bytes, bytes]:
+    """Encryption and authentication key, both ways."""
+    shape = ESP_SHAPES[suite]
+    return (
+        number.to_bytes(32, "little")[: shape.encryption_key_octets],
+        number.to_bytes(32, "big")[-shape.authentication_key_octets :]
+        if shape.authentication_key_octets
+        else b"",
+    )
+
+
+def install_pair(
+    tables: SaTables,
+    number: int,
+    port: int = 10500,
+    suite: EspSuite = EspSuite.AES_GCM_16,
+) -> None:
     """Install an outbound SA, over UDP to 127.0.0.1, and the inbound one that opens its packets."""
-    key = number.to_bytes(20, "little")
+    keys = keys_of_pair(number, suite)
     peer = peer_hit(number)
     lsi = (0x01000002 + number).to_bytes(4, "big")
     names = (_LOCAL_HIT, peer, _LOCAL_LSI, lsi)
     spi = LEAST_SPI + number
     tables.install_out(
         spi,
-        EspSuite.AES_GCM_16,
-        key,
-        b"",
+        suite,
+        *keys,
         *names,
         family=4,
         source=bytes(4),
@@ -120,7 +143,7 @@ def install_pair(tables: SaTables, number: int, port: int = 10500) -> None:
         source_port=10500,
         destination_port=port,
     )
-    tables.install_in(spi, EspSuite.AES_GCM_16, key, b"", *names)
+    tables.install_in(spi, suite, *keys, *names)
 
 
 def remove_pair(tables: SaTables, number: int) -> None:
@@ -174,6 +197,7 @@ def measure_sas(
     counts: Sequence[int] = COUNTS,
     octets: Sequence[int] = (64, 1420),
     variants: Sequence[str] = ("",),
+    suite: EspSuite = EspSuite.AES_GCM_16,
     *,
     rounds: int = ROUNDS,
     on_figure: Callable[[ScaleFigure], None] = lambda _: None,
@@ -184,13 +208,14 @@ def measure_sas(
         counts: of SA pairs.
         octets: sizes of the inner payloads.
         variants: of intel-ipsec-mb, empty for libcrypto.
+        suite: of all SAs.
         rounds: measurements of each figure.
         on_figure: called with each figure as it is done.
     """
     figures = []
     for name in variants:
-        with variant(name):
-            populations = [Population(pairs) for pairs in counts]
+        with variant(name, suite):
+            populations = [Population(pairs, suite) for pairs in counts]
         for size in octets:
             spent = _rounds(populations, Packets(size), rounds)
             for population, (seal_ns, open_ns) in zip(populations, spent, strict=True):
@@ -198,6 +223,7 @@ def measure_sas(
                     len(population.peers),
                     library_of(name),
                     size,
+                    suite.name,
                     tuple(seal_ns),
                     tuple(open_ns),
                     population.octets_per_pair,

@@ -2,7 +2,8 @@
 
 From RFC 4303 and, per suite of RFC 7402 and RFC 5202: RFC 2403, 2404, 2451, 3602, 4106, 4309, 4494,
 4543, 4868. Suites have the numbers of the data plane: HIPv2's as on the wire, HIPv1's + 0x100, and
-+ 0x200 those of HIPv2 whose HMAC-SHA-256 is not truncated as RFC 4868 has it.
++ 0x200 those of HIPv2 whose HMAC-SHA-256 is not truncated as RFC 4868 has it. GMAC authenticates
+the IV as well, as draft-mcgrew-gcm-test-01 section 3 says what RFC 4543 means.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def encrypt(keys: Keys, header: bytes, iv: bytes, clear: bytes) -> bytes:
         return gcm.update(clear) + gcm.finalize() + gcm.tag[: ICV[keys.suite]]
     if keys.suite == GMAC:
         gcm = keys.gcm(iv).encryptor()
-        gcm.authenticate_additional_data(header + clear)
+        gcm.authenticate_additional_data(header + iv + clear)
         return clear + gcm.finalize() + gcm.tag
     if keys.suite in CBC:
         cbc = keys.cbc(iv).encryptor()
@@ -157,7 +158,7 @@ def decrypt(keys: Keys, packet: bytes) -> bytes:
 def _open_gcm(keys: Keys, header: bytes, iv: bytes, body: bytes, icv: bytes) -> bytes:
     gcm = keys.gcm(iv).decryptor()
     if keys.suite == GMAC:
-        gcm.authenticate_additional_data(header + body)
+        gcm.authenticate_additional_data(header + iv + body)
         gcm.finalize_with_tag(icv)
         return body
     gcm.authenticate_additional_data(header)

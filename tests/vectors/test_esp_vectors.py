@@ -25,6 +25,13 @@ IN_FILE = [suite for suite in SUITES if suite < 0x100]
 V1_AES_128_CBC_HMAC_SHA1 = 0x101
 UDP = 17
 ICMPV6 = 58
+AES_GMAC = 15
+GMAC_KEY = "4c80cdefbb5d10da906ac73c3613a63422433c64"
+GMAC_PACKET = (
+    "0000432100000007000000000000000045000030da3a00008001df3bc0a80005c0a800010800c6cd0200070061626364"
+    "65666768696a6b6c6d6e6f707172737401020201f2a9a836e155106aa8dcd618e4099aaa"
+)
+"""The GMAC case of draft-mcgrew-gcm-test-01 section 4; RFC 4543 has none."""
 
 
 def suite_vector(suite: int) -> tuple[Keys, int, bytes, bytes]:
@@ -102,6 +109,19 @@ def test_the_form_with_extended_numbers_is_refused(suite: int) -> None:
     batch = Batch.of([bytes.fromhex(SUITE_VECTORS[str(suite)]["esp_esn"])])
     assert context.open_batch(batch.arena, batch.raw) == 0
     assert batch.reason(0) == "icv_wrong"
+
+
+def test_gmac_authenticates_the_iv_as_the_author_of_rfc_4543_says() -> None:
+    keys = Keys(AES_GMAC, b"", bytes.fromhex(GMAC_KEY))
+    packet = bytes.fromhex(GMAC_PACKET)
+    payload = packet[16:-20]
+    assert seal(keys, 0x4321, 7, payload, next_header=1, iv=bytes(8)) == packet
+    assert Inbound(keys).open_batch([packet]) == [(payload, 1)]
+    context = OpenContext()
+    context.add(0x4321, AES_GMAC, b"", keys.authentication)
+    batch = Batch.of([packet], room=0)
+    assert context.open_batch(batch.arena, batch.raw) == 1
+    assert (batch.packet(0), int(batch.desc[0]["next_header"])) == (payload, 1)
 
 
 def exchange_keys(exchange: dict[str, object], direction: str) -> tuple[Keys, int]:

@@ -13,6 +13,7 @@ import pytest
 
 from hipgw.cli import doctor, host_checks, install_checks
 from hipgw.cli.checks import Check, HostFiles
+from hipgw.errors import HostError
 from hipgw.values import EspSuite
 from tests.unit.cli import answers
 from tests.unit.cli.conftest import Invoke
@@ -196,6 +197,40 @@ def test_findings_of_the_daemon_are_added(server: MemoryControlServer) -> None:
     assert found == [Check("hip0", "ok", "up"), Check("offload", "fail", "?", "none")]
 
 
+def test_ciphers_are_those_of_the_daemon(server: MemoryControlServer) -> None:
+    server.answers["doctor"] = {"checks": [], "ciphers": [{"suite": "AES_GCM_16"}]}
+    report = doctor.CipherReport()
+    doctor.check_daemon(str(server.path), report)
+    assert report.rows == [{"suite": "AES_GCM_16"}]
+
+
+def test_ciphers_are_tried_without_a_daemon(tmp_path: Path, files: HostFiles) -> None:
+    report = doctor.CipherReport()
+    checks = doctor.run_checks(
+        Path("/nonexistent/hipgw.toml"),
+        str(tmp_path / "none.sock"),
+        "none",
+        config_is_default=True,
+        files=files,
+        ciphers=report,
+    )
+    suites = [row["suite"] for row in report.rows]
+    assert suites[:2] == ["AES_GCM_16", "AES_128_CBC_HMAC_SHA256"]
+    assert [check.name for check in checks if check.name.startswith("crypto ")] == [
+        f"crypto {suite}" for suite in suites
+    ]
+
+
+def test_a_library_that_is_asked_for_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise HostError("intel-ipsec-mb is not installed: install it")
+
+    monkeypatch.setattr(doctor, "look_at_ciphers", refuse)
+    [check] = doctor.try_ciphers(None, doctor.CipherReport())
+    assert (check.name, check.outcome) == ("crypto", "fail")
+    assert "install it" in check.detail
+
+
 def test_daemon_that_refuses(server: MemoryControlServer) -> None:
     def refuse(_: dict[str, object]) -> dict[str, object]:
         raise RefusedError("internal", "it broke", "see the log")
@@ -245,6 +280,7 @@ def test_exit_code(ask: Invoke, monkeypatch: pytest.MonkeyPatch, outcome: str, c
     assert said.exit_code == code
     answer = json.loads(said.stdout)
     assert answer["checks"] == [{"name": "x", "outcome": outcome, "detail": "y", "remedy": "z"}]
+    assert answer["ciphers"] == []
     rows = answer["kernel_esp"]
     assert len(rows) == len(EspSuite) * 2 * 2
     assert {row["possible"] == (not row["reason"]) for row in rows} == {True}

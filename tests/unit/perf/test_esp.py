@@ -7,24 +7,26 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hipgw._fastpath import ipsec_mb
+from hipgw._fastpath import bursts, ipsec_mb
 from hipgw._fastpath.bare_cipher import BareCipher
 from hipgw._fastpath.contexts import OpenContext, SealContext, shape_of_suite
+from hipgw.dataplane.ciphers import ALIKE, use_variant, variant_of, variants_of
 from hipgw.errors import HostError
 from hipgw.perf import esp
 from hipgw.values import EspSuite
 from tests.twin.batches import Batch
 
 SUITES = tuple(EspSuite)
-BACKENDS = ("", *ipsec_mb.variants())
+CHOICES = [(suite, name) for suite in SUITES for name in (*variants_of(suite), "")]
 PAYLOADS = [bytes(n % 253 for n in range(length)) for length in (1, 15, 16, 64, 1420)]
 
 
 @pytest.fixture(autouse=True)
 def fixture_as_before() -> Iterator[None]:
-    before = ipsec_mb.variant()
+    before = {suite: variant_of(suite) for suite in SUITES}
     yield
-    ipsec_mb.use(before)
+    for suite, was in before.items():
+        use_variant(suite, *was)
 
 
 def keys_of(suite: EspSuite) -> tuple[bytes, bytes]:
@@ -40,17 +42,22 @@ def sealed(suite: EspSuite) -> Batch:
     return batch
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_bare_gcm_opens_and_seals_the_octets_of_esp(backend: str) -> None:
+each = pytest.mark.parametrize(
+    ("suite", "name"), CHOICES, ids=lambda value: getattr(value, "name", value) or "libcrypto"
+)
+
+
+@each
+def test_the_bare_cipher_opens_and_seals_the_octets_of_esp(suite: EspSuite, name: str) -> None:
     """Opened by the bare cipher, sealed by it again: the packet is as before."""
-    ipsec_mb.use(backend)
-    suite = EspSuite.AES_GCM_16
+    use_variant(suite, name)
     batch = sealed(suite)
     before = batch.packets()
+    start = 8 + shape_of_suite(suite)[2]
     opener = BareCipher(suite, *keys_of(suite), seal=False)
     assert opener.run_batch(batch.arena, batch.raw) == len(PAYLOADS)
     clear = [
-        packet[16 : 16 + len(payload)]
+        packet[start : start + len(payload)]
         for packet, payload in zip(batch.packets(), PAYLOADS, strict=True)
     ]
     assert clear == PAYLOADS
@@ -59,8 +66,9 @@ def test_bare_gcm_opens_and_seals_the_octets_of_esp(backend: str) -> None:
     assert batch.packets() == before
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_bare_cipher_refuses_what_esp_refuses(suite: EspSuite) -> None:
+@each
+def test_the_bare_cipher_refuses_what_esp_refuses(suite: EspSuite, name: str) -> None:
+    use_variant(suite, name)
     batch = sealed(suite)
     batch.arena[int(batch.desc[1]["offset"]) + int(batch.desc[1]["length"]) - 1] ^= 1
     copy = batch.arena.copy(), batch.desc.copy()
@@ -98,20 +106,34 @@ def test_every_case_is_measured() -> None:
         round_s=0,
     )
     cases = list(plan.cases())
-    assert len(cases) == (len(BACKENDS) + 1) * 2 * 2 * 2
+    variants = len(ipsec_mb.variants()) + len(bursts.variants())
+    assert len(cases) == (2 + variants) * 2 * 2 * 2
     done: list[str] = []
-    before = ipsec_mb.variant()
+    before = [variant_of(suite) for suite in SUITES]
     report = esp.run(plan, step=done.append)
     assert done == [case.group for case in cases]
-    assert ipsec_mb.variant() == before
-    assert len(report.figures) == 2 * len(cases)
+    assert [variant_of(suite) for suite in SUITES] == before
+    assert len(report.figures) == 2 * len(cases) + variants * 2 * 2 * 2
     for figure in report.figures:
         assert len(figure.rounds) == 2
         assert min(figure.rounds) > 0
         assert figure.also[0][0] == "Gbit/s"
+    beside = {
+        ("ESP kernel with libcrypto", "bare cipher"),
+        ("ESP kernel", "ESP kernel with libcrypto"),
+    }
     assert {(name, under) for _, name, under, _ in report.ratios()} == {
         ("ESP kernel", "bare cipher")
-    }
+    } | (beside if variants else set())
+
+
+def test_what_a_daemon_would_choose_is_measured_too() -> None:
+    plan = esp.EspPlan(
+        rounds=1, suites=SUITES, sizes=(64,), batches=(1,), backends=("auto",), round_s=0
+    )
+    cases = list(plan.cases())
+    assert {case.suite for case in cases} == set(ALIKE)
+    assert all(min(figure.rounds) > 0 for figure in esp.run(plan).figures)
 
 
 def test_a_backend_of_another_machine() -> None:

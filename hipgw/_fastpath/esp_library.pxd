@@ -1,0 +1,52 @@
+"""Every ESP suite by libcrypto; see esp_library.pyx."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from hipgw._fastpath.descriptor cimport PacketDesc
+from hipgw._fastpath.key_cache cimport KeyRoom, LibraryState
+from hipgw._fastpath.sa cimport (
+    SUITE_AES_CMAC_96,
+    SUITE_AES_GMAC,
+    SUITE_V1_3DES_CBC_MD5,
+    SUITE_V1_3DES_CBC_SHA1,
+    EspCipher,
+)
+
+cdef enum:
+    ESP_HEADER = 8                  # SPI and sequence number
+    AES_BLOCK = 16                  # also the longest IV
+    COUNTER_IV = 8                  # of GCM, CCM and GMAC
+
+
+cdef inline bint is_chained(const EspCipher *e) noexcept nogil:
+    """Whether the suite encrypts with CBC."""
+    return (
+        e.shape.iv_octets == AES_BLOCK
+        or e.suite == SUITE_V1_3DES_CBC_SHA1
+        or e.suite == SUITE_V1_3DES_CBC_MD5
+    )
+
+
+cdef inline bint has_hmac(const EspCipher *e) noexcept nogil:
+    return is_chained(e) or (e.shape.iv_octets == 0 and e.suite != SUITE_AES_CMAC_96)
+
+
+# The keyed state of an SA, set up now or before, or NULL: library failure. Worker only.
+cdef LibraryState *library_state(const EspCipher *e) noexcept nogil
+
+# n random blocks R for CBC, AES_BLOCK octets each.
+cdef bint draw_blocks(KeyRoom *room, uint8_t *blocks, Py_ssize_t n) noexcept nogil
+
+# Cipher and ICV over one packet SPI..ICV of checked length, of a suite that is not GCM or GMAC:
+# whether all went well. The IV field holds what esp_library.pyx says.
+cdef bint seal_packet(
+    const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length) noexcept nogil
+cdef bint open_packet(
+    const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length) noexcept nogil
+
+# The same over a run of one SA, n <= BATCH_MOST. Packets that fail are dropped; seal_library_run
+# returns how many stay FORWARD.
+cdef Py_ssize_t seal_library_run(
+    const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil
+cdef void open_library_run(
+    const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil

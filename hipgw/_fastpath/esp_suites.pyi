@@ -1,0 +1,1 @@
+# A kernel without Python face; see contexts.pyi.
