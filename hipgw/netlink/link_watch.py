@@ -88,15 +88,14 @@ class LinkWatch:
         """
         if self.is_gone:
             return
-        change: Change = "deleted"
         try:
-            if (name := sockets.if_indextoname(self._index)) != self._name:
-                change = "renamed"
-                raise OSError(name)
-            is_down, mtu_octets = _state(self._name)
+            is_renamed = sockets.if_indextoname(self._index) != self._name
+            is_down, mtu_octets = (False, 0) if is_renamed else _state(self._name)
         except OSError:
-            self.is_gone = True
-            self._on_change(change)
+            self._end("deleted")
+            return
+        if is_renamed:
+            self._end("renamed")
             return
         if mtu_octets != self.mtu_octets:
             self.mtu_octets = mtu_octets
@@ -107,6 +106,10 @@ class LinkWatch:
         if is_down != self.is_down:
             self.is_down = is_down
             self._on_change("down" if is_down else "up")
+
+    def _end(self, change: Change) -> None:
+        self.is_gone = True
+        self._on_change(change)
 
     def _read(self, channel: sockets.socket) -> None:
         was_down = False

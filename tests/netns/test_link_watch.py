@@ -33,7 +33,7 @@ def namespace() -> Iterator[str]:
 class Watched:
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.watch = LinkWatch("hip0", lambda what: self.seen.append(what))
+        self.watch = LinkWatch("hip0", self.seen.append)
 
     async def until(self, *words: str) -> None:
         try:
