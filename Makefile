@@ -19,7 +19,7 @@ DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz bench docs record dist clean
+.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz soak bench docs record dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint    ruff, cython-lint      make types   mypy --strict"
 	@echo "make asan    extension tests under AddressSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing, SECONDS=600"
+	@echo "make soak    two daemons under traffic and one fault after the other, MINUTES=10"
 	@echo "make bench   figures of this machine, against wireguard-go"
 	@echo "make dist    sdist and wheel in dist/"
 
@@ -55,6 +56,9 @@ asan: $(STAMPS)/asan
 
 fuzz: setup
 	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
+
+soak: setup
+	@nice $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --json soak.json
 
 BENCHES := run puzzle senders handover bex flood nfqueue associations
 bench: setup $(STAMPS)/debian-bench
