@@ -40,6 +40,7 @@ from hipgw._fastpath.flows cimport (
     set_port,
 )
 from hipgw._fastpath.inbound cimport inbound_loop
+from hipgw._fastpath.octets cimport load_be16
 from hipgw._fastpath.outbound cimport outbound_loop
 from hipgw._fastpath.queue_io cimport QUEUES_MOST
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, WORKERS
@@ -404,6 +405,8 @@ cdef class DataPath:
             d.offset = HEADROOM_OCTETS + IPV6_HEADER
             d.length = length - IPV6_HEADER
             d.next_header = octets[6]
+            d.hop_limit = octets[7]
+            d.traffic_class = <uint8_t>(load_be16(octets) >> 4)
             d.family = <uint8_t>family
             reason = write_packet(
                 &self.worker[INBOUND].writer, self.delivery, &d, sa, &octets_before, &patience)
