@@ -121,7 +121,7 @@ cdef class DataPath:
         uso: super-packets of UDP are written, too; only with vnet_hdr.
         udp_gso: runs of datagrams are sent as trains, as long as the kernel takes them.
         udp_gro: the UDP sockets were opened with UDP_GRO: what is received may be a train.
-        queue_fds: sockets of netfilter queues, at most 16, with super-packets: their packets are
+        queue_fds: sockets of netfilter queues, at most 17, with super-packets: their packets are
             taken as if they were read from the TUN device; see `set_queue_mtus`.
         class_mask: bits of the traffic class (DSCP, ECN) that pass between inner and outer header.
 

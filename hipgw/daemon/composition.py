@@ -33,7 +33,7 @@ from hipgw.daemon.engine_config import carried_suites
 from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
-from hipgw.daemon.interception import Interception, queue_numbers
+from hipgw.daemon.interception import Interception, queue_numbers, subnet_queue
 from hipgw.daemon.interface_watch import InterfaceWatch
 from hipgw.daemon.kept_tasks import keep_running
 from hipgw.daemon.kernel_side import clear_kernel_leftovers, open_kernel_side
@@ -155,6 +155,7 @@ class Daemon:
             tun_offload=config.offload.tun,
             udp_offload=self._udp_offload(),
             queues=queue_numbers(config),
+            cut_queue=subnet_queue(config),
             discover_mtu=config.network.path_mtu_discovery,
         )
         ciphers = choose_gcm(config.offload.crypto)

@@ -121,6 +121,7 @@ class Reloader:
         gateway.config = config
         if are_subnets_new and gateway.subnets is not None:
             gateway.subnets.apply()
+            gateway.interception.take_subnets(config)
         if are_peers_new:
             gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun
