@@ -172,3 +172,30 @@ def test_a_stream_over_a_path_that_carries_less_than_the_interface(intercept: st
 
 def too_big(host: LabHost) -> int:
     return {row["reason"]: int(row["count"]) for row in host.ask("drops")["drops"]}["too_big"]
+
+
+@pytest.mark.parametrize(
+    ("encapsulation", "family", "intercept"),
+    [("raw", 4, "tun"), ("udp", 6, "nfqueue")],
+)
+def test_the_longest_wire_there_is(encapsulation: str, family: int, intercept: str) -> None:
+    options = {"encapsulation": encapsulation, "family": family, "mtu": 65535}
+    settings = {"datapath": {"intercept": intercept}}
+    name = f"most-{encapsulation}{family}-{os.getpid()}"
+    with Lab.pair(name=name, settings=settings, **options) as lab:  # type: ignore[arg-type]
+        lab.start_daemons()
+        a, b = lab.host("a"), lab.host("b")
+        ping(a, b.hit)
+        most = mtu_of(a)
+        assert 65400 < most <= 65535
+        assert a.ask("status")["interface"]["mtu"] == most
+        assert longest(a, b.hit, most)
+        assert longest(b, a.lsi, most - 20)
+        assert not longest(a, b.hit, most + 1)
+        carry_file(a, b, b.hit)
+        carry_file(b, a, a.lsi)
+        bad = {"truncated", "inner_malformed", "send_error", "tun_full", "too_big"}
+        counts = {
+            row["reason"]: row["count"] for host in (a, b) for row in host.ask("drops")["drops"]
+        }
+        assert not [reason for reason in bad if counts[reason]]
