@@ -12,6 +12,7 @@ left of its rules matches nothing until the next start takes it away.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shutil
@@ -50,8 +51,10 @@ class QueueRules:
     """Where packets to them go, cut by the kernel."""
 
     def routed(self, family: int) -> tuple[str, ...]:
-        """The prefixes of one address family."""
-        return tuple(one for one in self.subnets if (":" in one) == (family == 6))
+        """The prefixes of one address family, without those that lie in others."""
+        kind = ipaddress.IPv4Network if family == 4 else ipaddress.IPv6Network
+        given = [kind(one) for one in self.subnets if (":" in one) == (family == 6)]
+        return tuple(str(one) for one in ipaddress.collapse_addresses(given))  # type: ignore[type-var]
 
     def networks(self, family: int) -> tuple[str, ...]:
         """Destinations of one address family."""
