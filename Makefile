@@ -19,7 +19,7 @@ DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz soak bench docs record dist clean
+.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz soak soak-asan bench docs record dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
@@ -59,6 +59,12 @@ fuzz: setup
 
 soak: setup
 	@nice $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --json soak.json
+
+# The daemons of the soak, sanitised.
+soak-asan: $(STAMPS)/asan
+	@cp -r bench $(ASAN_TREE) && cd $(ASAN_TREE) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. nice $(CURDIR)/$(BIN)/python -m bench.soak \
+		--seconds $(or $(SECONDS),60)
 
 BENCHES := run puzzle senders handover bex flood nfqueue associations
 bench: setup $(STAMPS)/debian-bench
