@@ -19,7 +19,8 @@ DEBIAN_QEMU := qemu-system-x86 qemu-system-common zstd kmod
 ASAN_TREE := build/asan
 FASTPATH := $(wildcard hipgw/_fastpath/*.py[xdi] hipgw/_fastpath/*.pxd hipgw/_fastpath/c/*)
 
-.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz bench bench-kernel docs record dist clean
+.PHONY: help setup demo test test-kernel test-kernel-qemu lint types asan fuzz soak soak-asan bench bench-kernel docs record \
+	dist clean
 help:
 	@echo "make demo    two gateways, real traffic: base exchange, ping, iperf3, status"
 	@echo "make test    every test (installs what it needs)"
@@ -28,6 +29,7 @@ help:
 	@echo "make lint    ruff, cython-lint      make types   mypy --strict"
 	@echo "make asan    extension tests under AddressSanitizer"
 	@echo "make fuzz    coverage-guided fuzzing, SECONDS=600"
+	@echo "make soak    two daemons under traffic and one fault after the other, MINUTES=10"
 	@echo "make bench   figures of this machine, against wireguard-go"
 	@echo "make bench-kernel      ESP in the kernel, in User Mode Linux: against states made by hand"
 	@echo "make dist    sdist and wheel in dist/"
@@ -56,6 +58,15 @@ asan: $(STAMPS)/asan
 
 fuzz: setup
 	@nice -n 19 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600)
+
+soak: setup
+	@nice $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --json soak.json
+
+# The daemons of the soak, sanitised.
+soak-asan: $(STAMPS)/asan
+	@cp -r bench $(ASAN_TREE) && cd $(ASAN_TREE) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. nice $(CURDIR)/$(BIN)/python -m bench.soak \
+		--seconds $(or $(SECONDS),60)
 
 BENCHES := run puzzle senders handover bex flood nfqueue associations
 bench: setup $(STAMPS)/debian-bench

@@ -6,9 +6,9 @@ from hipgw._fastpath.c.sockets cimport iovec, mmsghdr, sockaddr_in6
 from hipgw._fastpath.descriptor cimport BATCH_MOST, DROP, FORWARD, PacketDesc
 
 cdef enum:
-    # Ancillary data of one message: packet information and traffic class of either family, a
-    # segment size.
-    CONTROL_WORDS = 12
+    # Ancillary data of one message: packet information, traffic class and hop limit of either
+    # family, a segment size.
+    CONTROL_WORDS = 14
     REFUSALS = 64               # a power of two
     # The four sockets of a data path, as indexes.
     UDP4 = 0
@@ -62,6 +62,7 @@ cdef inline void fresh(PacketDesc *d, uint32_t offset, uint32_t length) noexcept
     d.length = length
     d.sa_index = 0
     d.verdict = FORWARD
+    d.hop_limit = 0
     d.reason = 0
     d.network_octets = 0
     d.traffic_class = 0

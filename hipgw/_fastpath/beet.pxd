@@ -19,7 +19,12 @@ cdef int beet_rebuild(
 
 cdef enum:
     IP_HEADER_MOST = 40
-    HOP_LIMIT = 64              # of rebuilt inner headers
+    HOP_LIMIT = 64              # of rebuilt inner headers where the outer one's is not known
+
+
+cdef inline uint8_t hop_limit_of(const PacketDesc *d) noexcept nogil:
+    return d.hop_limit if d.hop_limit else <uint8_t>HOP_LIMIT
+
 
 # The same with the header at a place of its own, `header` with room for IP_HEADER_MOST; d stays as
 # it is. octets[0] = length of the header.

@@ -10,6 +10,9 @@ Strip, for each packet:
   5. advance the descriptor over the header.
 Rebuild does the reverse, the header growing into the headroom.
 
+Hop limit and traffic class have no place of their own on the wire: those of the outer header are
+the inner packet's, both ways, as in Linux.  So routers between the hosts count as hops.
+
 The wire is transport-mode ESP and says nothing about the inner family: next header 1 means LSIs,
 58 means HITs, anything else is the caller's decision.
 
@@ -164,6 +167,7 @@ cdef int strip_ipv6(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nog
     if is_too_big(payload, sa):
         return R_TOO_BIG
     d.traffic_class = <uint8_t>(load_be16(header) >> 4)
+    d.hop_limit = header[7]
     d.offset += IPV6_HEADER
     d.length = payload
     d.next_header = protocol
@@ -200,6 +204,7 @@ cdef int strip_ipv4(uint8_t *arena, PacketDesc *d, const SaOut *sa) noexcept nog
     if reason != R_NONE:
         return reason
     d.traffic_class = header[1]
+    d.hop_limit = header[8]
     d.offset += header_octets
     d.length = total - header_octets
     d.next_header = protocol
@@ -283,16 +288,18 @@ cdef int check_payload(
 cdef int beet_header(
         uint8_t *header, uint8_t *arena, const PacketDesc *d, const SaIn *sa, uint8_t family,
         uint32_t *octets) noexcept nogil:
-    """Header of one payload, with our hop limit and d's traffic class; 0 or a Reason."""
+    """Header of one payload, with d's hop limit and traffic class; 0 or a Reason."""
     cdef int reason
     family = family_for(d.next_header, family)
     reason = check_payload(arena, d, sa, family)
     if reason != R_NONE:
         return reason
     if family == 4:
-        octets[0] = beet_header_v4(header, d.length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
+        octets[0] = beet_header_v4(
+            header, d.length, d.next_header, sa, hop_limit_of(d), d.traffic_class)
     else:
-        octets[0] = beet_header_v6(header, d.length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
+        octets[0] = beet_header_v6(
+            header, d.length, d.next_header, sa, hop_limit_of(d), d.traffic_class)
     return R_NONE
 
 

@@ -193,6 +193,7 @@ cdef uint32_t esp_of_carrier(
         d.offset += header
         d.length -= header
         d.traffic_class = p[1]
+        d.hop_limit = p[8]
         p += header
     elif carrier == CARRIER_UDP:
         if d.length == 1 and p[0] == 0xff:

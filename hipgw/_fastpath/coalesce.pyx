@@ -13,8 +13,8 @@ Bundles are written in the order of their first packets, so no flow is reordered
 
 What does not continue its flow's bundle ends it and begins the next.  The rules are those of the
 kernel's own receive offload; CWR may stand on the first packet only, and SYN, RST and URG alone.
-Packets of a flow that differ in traffic class, and routed ones (routed.pyx) that differ in hop
-limit or flow label, are not merged either.
+Packets of a flow that differ in traffic class or hop limit, and routed ones (routed.pyx) that
+differ in flow label, are not merged either.
 
 Nothing is copied: bundles link descriptors, and are made of their octets when they are written.
 Arena, descriptors and bundles belong to the worker's batch.
@@ -26,7 +26,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from hipgw._fastpath.beet cimport HOP_LIMIT, beet_header_v4, beet_header_v6
+from hipgw._fastpath.beet cimport beet_header_v4, beet_header_v6, hop_limit_of
 from hipgw._fastpath.checksum cimport fold, ones_sum
 from hipgw._fastpath.descriptor cimport FORWARD
 from hipgw._fastpath.octets cimport load_be16, load_be32, store_be16
@@ -112,7 +112,7 @@ cdef bint is_same_header(
     if first.traffic_class != d.traffic_class:
         return False
     if first.network_octets == 0:
-        return True
+        return first.hop_limit == d.hop_limit
     if first.family == 6:
         return memcmp(a, b, 4) == 0 and a[7] == b[7]
     return (
@@ -310,9 +310,11 @@ cdef void compose_bundle(
     if d.network_octets:
         octets = routed_header(network, first, d, length)
     elif d.family == 4:
-        octets = beet_header_v4(network, length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
+        octets = beet_header_v4(
+            network, length, d.next_header, sa, hop_limit_of(d), d.traffic_class)
     else:
-        octets = beet_header_v6(network, length, d.next_header, sa, HOP_LIMIT, d.traffic_class)
+        octets = beet_header_v6(
+            network, length, d.next_header, sa, hop_limit_of(d), d.traffic_class)
     compose_transport(bundle, d, sa, first, network + octets)
     vnet.flags = VNET_NEEDS_CSUM
     if d.next_header == UDP:

@@ -17,7 +17,8 @@ cdef packed struct PacketDesc:
     uint32_t offset             # octets from arena start to the first octet of the packet
     uint32_t length             # octets
     uint32_t sa_index           # index into the batch's array of SA pointers
-    uint16_t verdict            # Verdict
+    uint8_t verdict             # Verdict
+    uint8_t hop_limit           # of the inner packet (out), of the outer one (in); 0: not known
     uint16_t reason             # Reason when verdict is DROP, punt kind when PUNT
     uint8_t network_octets      # inbound, routed: of its IP header, which ends at offset; 0: BEET
     uint8_t traffic_class       # DSCP and ECN: of the inner packet (out), of the outer one (in)

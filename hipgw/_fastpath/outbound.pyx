@@ -223,7 +223,7 @@ cdef void queued_batch(WorkerState *w) noexcept nogil:
 cdef void outbound_loop(WorkerState *w) noexcept nogil:
     cdef Super *whole = &w.whole if w.whole.octets != NULL else NULL
     cdef epoll_event events[EVENTS]
-    cdef bint has_tun, has_rest
+    cdef bint has_tun, has_rest, is_more
     cdef Py_ssize_t n
     cdef int ready, i
     while not load_u64(&w.stop, ATOMIC_ACQUIRE):
@@ -244,9 +244,11 @@ cdef void outbound_loop(WorkerState *w) noexcept nogil:
         if has_tun:
             n = read_tun(
                 w.tun_fd, &w.arena, whole, w.desc, n, &w.path[P_TSO_IN], &w.trouble)
+        # What a queue left is in the TUN device by now, and goes before what the queue holds.
+        is_more = has_tun and n == w.arena.slots
         if n:
             outbound_batch(w, n)
-        if w.queues != NULL:
+        if w.queues != NULL and not is_more:
             queued_batch(w)
         leave_batch(&w.index.marks, OUTBOUND)
         if w.trouble:

@@ -6,4 +6,6 @@ from typing_extensions import Buffer
 
 _Octets: TypeAlias = Buffer | NDArray[np.uint8]
 
-def describe_packet(packet: _Octets, flags: int, whole_octets: int, mtu: int) -> bytes | None: ...
+def describe_packet(
+    packet: _Octets, flags: int, whole_octets: int, mtu: int, path_mtu: int = 0
+) -> bytes | None: ...

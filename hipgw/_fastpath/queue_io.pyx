@@ -5,10 +5,15 @@ carried as it is may pass instead: it goes on to the TUN device, where the worke
 cut by the kernel.  So a rule that is gone, a queue that is full (fail open) and a packet that is
 left all end in the same worker.
 
-The kernel hands super-packets over whole, but not their segment size.  TCP does not mind where a
-stream is cut, so it is cut to the MTU of the interface, as the sender would have; UDP does mind,
-and is left.  The vnet header is made in front of the packet, where its message was, and from there
-on everything is as with super-packets of a TUN device (segment.pyx).
+The kernel hands super-packets over whole, but not their segment size.  Between HITs or LSIs TCP
+does not mind where a stream is cut, for its ends are the hosts themselves, so it is cut to what
+the path carries; UDP does mind, and is left.  The vnet header is made in front of the packet, where
+its message was, and from there on everything is as with super-packets of a TUN device
+(segment.pyx).  Behind a gateway there are other wires, whose sizes the segments have to keep:
+packets to routed prefixes have a queue of their own, before which the kernel cuts them itself.
+
+What comes behind a packet that is left is left as well, up to the end of what was received at once:
+else it would overtake it.
 
 The verdicts go back when the whole room has been read: until then the packets weigh on their
 senders' sockets, which wait instead of filling the queue, where there is no order between what
@@ -16,7 +21,7 @@ fails open and what does not.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.batch_io cimport drop, fresh, slot_room
@@ -29,8 +34,11 @@ from hipgw._fastpath.c.nfnetlink cimport (
 )
 from hipgw._fastpath.descriptor cimport HEADROOM_OCTETS
 from hipgw._fastpath.nfq cimport receive_queued, settle_queued, transport_at
+from hipgw._fastpath.octets cimport load_be32
 from hipgw._fastpath.reasons cimport R_NONE
+from hipgw._fastpath.sa cimport SaOut
 from hipgw._fastpath.segment cimport super_begin, super_cut
+from hipgw._fastpath.tables cimport find_out, find_out_by_lsi
 from hipgw._fastpath.vnet cimport (
     VNET_GSO_TCPV4,
     VNET_GSO_TCPV6,
@@ -39,6 +47,9 @@ from hipgw._fastpath.vnet cimport (
 )
 
 cdef enum:
+    IPV4_HEADER = 20
+    IPV6_HEADER = 40
+    LSI_PREFIX = 1              # 1.0.0.0/8
     TCP_HEADER = 20
     UDP_HEADER = 8
     TCP = 6
@@ -47,8 +58,14 @@ cdef enum:
     UDP_CHECKSUM = 6
 
 
+cdef inline bint is_hit(const uint8_t *address) noexcept nogil:
+    cdef uint32_t prefix = load_be32(address) >> 4
+    return prefix == 0x2001002 or prefix == 0x2001001
+
+
 cdef bint describe_queued(
-        const uint8_t *packet, const Queued *q, uint32_t mtu, VnetHeader *vnet) noexcept nogil:
+        const uint8_t *packet, const Queued *q, uint32_t mtu, uint32_t path_mtu,
+        VnetHeader *vnet) noexcept nogil:
     cdef uint32_t at, header
     cdef uint8_t protocol = 0
     cdef bint is_super = (q.flags & NFQA_SKB_GSO) != 0
@@ -66,10 +83,10 @@ cdef bint describe_queued(
     if not is_super:
         return protocol == TCP or protocol == UDP
     header = at + <uint32_t>(packet[at + 12] >> 4) * 4
-    if protocol != TCP or header >= mtu:
+    if protocol != TCP or header >= path_mtu:
         return False
     vnet.gso_type = VNET_GSO_TCPV4 if packet[0] >> 4 == 4 else VNET_GSO_TCPV6
-    vnet.segment_octets = <uint16_t>(mtu - header)
+    vnet.segment_octets = <uint16_t>(path_mtu - header)
     return True
 
 
@@ -82,18 +99,50 @@ cdef void fetch_queued(QueueSource *source, int fd, bint *trouble) noexcept nogi
         receive_queued(&source.room, fd, trouble)
 
 
+cdef uint32_t interface_mtu(
+        const QueueSource *source, const uint8_t *packet, uint32_t length) noexcept nogil:
+    """Octets of the longest packet that the kernel would not cut on its way to the interface."""
+    cdef uint64_t mtu
+    if packet[0] >> 4 == 4 and length >= IPV4_HEADER and packet[16] == LSI_PREFIX:
+        return <uint32_t>load_u64(<uint64_t *>&source.mtu_lsi, ATOMIC_RELAXED)
+    mtu = load_u64(<uint64_t *>&source.mtu_hit, ATOMIC_RELAXED)
+    if packet[0] >> 4 == 6 and length >= IPV6_HEADER and is_hit(packet + 24):
+        return <uint32_t>mtu
+    return <uint32_t>mtu - IPV6_HEADER      # routed: whole inside BEET
+
+
+cdef uint32_t path_mtu(
+        const QueueSource *source, const uint8_t *packet, uint32_t length,
+        uint32_t mtu) noexcept nogil:
+    """The same, less where the path of its SA carries less."""
+    cdef const SaOut *sa = NULL
+    cdef uint64_t most = 0
+    cdef uint32_t header = IPV6_HEADER
+    if packet[0] >> 4 == 6 and length >= IPV6_HEADER:
+        sa = find_out(source.index, packet + 8, packet + 24)
+    elif packet[0] >> 4 == 4 and length >= IPV4_HEADER:
+        header = IPV4_HEADER
+        sa = find_out_by_lsi(source.index, packet + 12, packet + 16)
+    if sa != NULL:
+        most = load_u64(<uint64_t *>&sa.payload_most, ATOMIC_RELAXED)
+    return mtu if most == 0 else <uint32_t>min(<uint64_t>mtu, most + header)
+
+
 cdef int begin_packet(QueueSource *source, uint32_t room) noexcept nogil:
     """Look at the next packet: as super_begin when it is taken, R_NONE with nothing to cut when it
     is left."""
     cdef Queued *q = &source.room.queued[source.room.at]
     cdef uint8_t *packet = source.room.packet[source.room.at]
-    cdef uint64_t mtu = load_u64(
-        &source.mtu_lsi if packet[0] >> 4 == 4 else &source.mtu_hit, ATOMIC_RELAXED)
+    cdef uint32_t mtu = min(interface_mtu(source, packet, q.length), room)
+    cdef uint32_t most = mtu
     cdef VnetHeader vnet
     cdef int reason
     source.room.at += 1
     source.whole.left = 0
-    if not describe_queued(packet, q, <uint32_t>min(mtu, <uint64_t>room), &vnet):
+    if q.flags & NFQA_SKB_GSO:
+        most = path_mtu(source, packet, q.length, mtu)
+    if source.is_leaving or not describe_queued(packet, q, mtu, most, &vnet):
+        source.is_leaving = True
         q.verdict = NF_ACCEPT
         source.left += 1
         return R_NONE
@@ -127,12 +176,13 @@ cdef Py_ssize_t read_queued(
             break
     if source.whole.left == 0 and source.room.at == source.room.count:
         settle_queued(&source.room)
+        source.is_leaving = False
     return n
 
 
 def describe_packet(
         const uint8_t[::1] packet not None, uint32_t flags, uint32_t whole_octets,
-        uint32_t mtu) -> bytes | None:
+        uint32_t mtu, uint32_t path_mtu=0) -> bytes | None:
     """The vnet header that a queued packet is given, for tests; None: it is left.
 
     Args:
@@ -140,6 +190,7 @@ def describe_packet(
         flags: NFQA_SKB_*.
         whole_octets: what the kernel says that the packet has.
         mtu: of the interface, for this family.
+        path_mtu: of the path; 0: the same.
     """
     cdef VnetHeader vnet
     cdef Queued q
@@ -149,6 +200,6 @@ def describe_packet(
     q.length = <uint32_t>packet.shape[0]
     q.whole_octets = whole_octets
     q.flags = flags
-    if not describe_queued(&packet[0], &q, mtu, &vnet):
+    if not describe_queued(&packet[0], &q, mtu, path_mtu or mtu, &vnet):
         return None
     return PyBytes_FromStringAndSize(<const char *>&vnet, VNET_OCTETS)

@@ -12,6 +12,7 @@ cdef struct Received:
     uint32_t at                 # octets of it that have descriptors already
     uint32_t segment_octets     # of it; its last datagram may be shorter
     uint8_t traffic_class       # of it, as far as the kernel said
+    uint8_t hop_limit           # the same
 
 # One recvmmsg into slots of `room` octets: sources in bag.names, destinations and segment sizes in
 # bag.controls. Returns the messages; trouble[0] = 1 after an error that may last.

@@ -20,9 +20,11 @@ from hipgw._fastpath.c.sockets cimport (
     CMSG_NXTHDR,
     IP_PKTINFO,
     IP_TOS,
+    IP_TTL,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_UDP,
+    IPV6_HOPLIMIT,
     IPV6_PKTINFO,
     IPV6_TCLASS,
     MSG_DONTWAIT,
@@ -63,19 +65,28 @@ cdef Py_ssize_t receive_messages(
     return received.messages
 
 
-cdef uint8_t traffic_class_of(Mailbag *bag, Py_ssize_t m) noexcept nogil:
-    """DSCP and ECN of a message's outer headers, which a train has in common; 0 without."""
+cdef void note_outer(Mailbag *bag, Py_ssize_t m, Received *received) noexcept nogil:
+    """DSCP, ECN and hop limit of a message's outer headers, which a train has in common.
+
+    Each is 0 when the kernel does not say.
+    """
     cdef msghdr *head = &bag.messages[m].msg_hdr
     cdef cmsghdr *item = CMSG_FIRSTHDR(head)
     cdef int wide
+    received.traffic_class = received.hop_limit = 0
     while item != NULL:
         if item.cmsg_level == IPPROTO_IP and item.cmsg_type == IP_TOS:
-            return CMSG_DATA(item)[0]
-        if item.cmsg_level == IPPROTO_IPV6 and item.cmsg_type == IPV6_TCLASS:
+            received.traffic_class = CMSG_DATA(item)[0]
+        elif (
+            (item.cmsg_level == IPPROTO_IP and item.cmsg_type == IP_TTL)
+            or (item.cmsg_level == IPPROTO_IPV6 and item.cmsg_type == IPV6_HOPLIMIT)
+        ):
             memcpy(&wide, CMSG_DATA(item), sizeof(int))
-            return <uint8_t>wide
+            received.hop_limit = <uint8_t>wide
+        elif item.cmsg_level == IPPROTO_IPV6 and item.cmsg_type == IPV6_TCLASS:
+            memcpy(&wide, CMSG_DATA(item), sizeof(int))
+            received.traffic_class = <uint8_t>wide
         item = CMSG_NXTHDR(head, item)
-    return 0
 
 
 cdef uint32_t segment_octets_of(Mailbag *bag, Py_ssize_t m) noexcept nogil:
@@ -101,7 +112,7 @@ cdef bint begin_message(
     if n and n + <Py_ssize_t>datagrams > BATCH_MOST:
         return False
     received.segment_octets = size
-    received.traffic_class = traffic_class_of(bag, received.message)
+    note_outer(bag, received.message, received)
     bag.trains += datagrams > 1
     return True
 
@@ -118,6 +129,7 @@ cdef Py_ssize_t next_datagrams(
         size = min(received.segment_octets, length - received.at)
         fresh(&desc[n], m * arena.slot_octets + received.at, size)
         desc[n].traffic_class = received.traffic_class
+        desc[n].hop_limit = received.hop_limit
         bag.message[n] = <uint16_t>m
         n += 1
         received.at += size

@@ -10,7 +10,8 @@ Out, for each packet:
   3. the MSS option of a TCP SYN is lowered to what the path carries.
 In:
   1. destination options of an ip6tnl device (the tunnel encapsulation limit) are skipped;
-  2. lengths; the source is the peer's, the destination is no peer's and one of ours;
+  2. lengths; the source is the peer's and no HIT or LSI, the destination is no peer's and one of
+     ours;
   3. ECN as RFC 6040 section 4.2 combines both headers, the MSS again;
   4. the IP header stays in front of offset, so that transport headers can be compared.
 
@@ -290,9 +291,14 @@ cdef uint32_t whole_length(const uint8_t *p, const PacketDesc *d) noexcept nogil
 
 cdef bint is_from(
         const Subnets *subnets, const uint8_t *p, uint8_t family, const SaIn *sa) noexcept nogil:
-    """Whether the source lies in a prefix of the SA's peer."""
-    cdef uint32_t owner = (
-        peer_owner_v4(subnets, p + 12) if family == 4 else peer_owner_v6(subnets, p + 8))
+    """Whether the source lies in a prefix of the SA's peer, and is not a name of somebody's.
+
+    A wide prefix may hold HITs and LSIs; as a source they are proven by their own SAs only.
+    """
+    cdef uint32_t owner
+    if is_special_v4(p + 12) if family == 4 else is_special_v6(p + 8):
+        return False
+    owner = peer_owner_v4(subnets, p + 12) if family == 4 else peer_owner_v6(subnets, p + 8)
     return owner != 0 and memcmp(subnets.owner[owner - 1].peer_hit, sa.peer_hit, 16) == 0
 
 

@@ -1,7 +1,8 @@
 """ESP packets out through the sockets.
 
-Neighbours of one SA and traffic class go in one message, a train (UDP_SEGMENT of udp(7)): all of
-the first one's length, but the last may be shorter; at most 64 packets and 65,000 octets.
+Neighbours of one SA, traffic class and hop limit go in one message, a train (UDP_SEGMENT of
+udp(7)): all of the first one's length, but the last may be shorter; at most 64 packets and 65,000
+octets.
 Messages that leave by the same socket go in one sendmmsg, in their order; raw sockets know no
 trains.  The packets stay where they are: a message names its parts.
 
@@ -27,6 +28,7 @@ from hipgw._fastpath.batch_io cimport (
     drop,
     wait_for_room,
 )
+from hipgw._fastpath.beet cimport HOP_LIMIT, hop_limit_of
 from hipgw._fastpath.c.sockets cimport (
     AF_INET,
     AF_INET6,
@@ -36,9 +38,11 @@ from hipgw._fastpath.c.sockets cimport (
     CMSG_SPACE,
     IP_PKTINFO,
     IP_TOS,
+    IP_TTL,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_UDP,
+    IPV6_HOPLIMIT,
     IPV6_PKTINFO,
     IPV6_TCLASS,
     MSG_DONTWAIT,
@@ -106,33 +110,37 @@ cdef void address_v6(Mailbag *bag, Py_ssize_t m, const SaOut *sa) noexcept nogil
 
 cdef void begin_message(
         Mailbag *bag, Py_ssize_t m, Py_ssize_t part, const SaOut *sa,
-        uint8_t traffic_class) noexcept nogil:
+        uint8_t traffic_class, uint8_t hop_limit) noexcept nogil:
     """Message `m`, to one peer, with one part so far."""
+    cdef bint is_v6 = sa.outer_family == 6
+    cdef int level = IPPROTO_IPV6 if is_v6 else IPPROTO_IP
     cdef msghdr *head = &bag.messages[m].msg_hdr
     bag.first[m] = <uint16_t>part
-    bag.socket[m] = (UDP4 if sa.udp else RAW4) + (1 if sa.outer_family == 6 else 0)
+    bag.socket[m] = (UDP4 if sa.udp else RAW4) + (1 if is_v6 else 0)
     head.msg_name = &bag.names[m]
     head.msg_iov = &bag.parts[part]
     head.msg_iovlen = 1
     head.msg_control = &bag.controls[m]
     head.msg_flags = 0
-    if sa.outer_family == 6:
+    if is_v6:
         address_v6(bag, m, sa)
     else:
         address_v4(bag, m, sa)
-    if traffic_class:                       # 0 is what a socket sends unasked
-        name_traffic_class(head, sa.outer_family == 6, traffic_class)
+    # Zero, and HOP_LIMIT, are what a socket of ours sends unasked.
+    if traffic_class:
+        append_int(head, level, IPV6_TCLASS if is_v6 else IP_TOS, traffic_class)
+    if hop_limit != HOP_LIMIT:
+        append_int(head, level, IPV6_HOPLIMIT if is_v6 else IP_TTL, hop_limit)
 
 
-cdef void name_traffic_class(msghdr *head, bint is_v6, uint8_t traffic_class) noexcept nogil:
-    """Append the ancillary data for DSCP and ECN of the outer header."""
-    cdef int wide = traffic_class
+cdef void append_int(msghdr *head, int level, int kind, int value) noexcept nogil:
+    """Append ancillary data of one int: a field of the outer header."""
     cdef cmsghdr *item = <cmsghdr *>(<uint8_t *>head.msg_control + head.msg_controllen)
     head.msg_controllen += CMSG_SPACE(sizeof(int))
-    item.cmsg_level = IPPROTO_IPV6 if is_v6 else IPPROTO_IP
-    item.cmsg_type = IPV6_TCLASS if is_v6 else IP_TOS
+    item.cmsg_level = level
+    item.cmsg_type = kind
     item.cmsg_len = CMSG_LEN(sizeof(int))
-    memcpy(CMSG_DATA(item), &wide, sizeof(int))
+    memcpy(CMSG_DATA(item), &value, sizeof(int))
 
 
 cdef void name_segment_size(msghdr *head) noexcept nogil:
@@ -158,8 +166,9 @@ cdef Py_ssize_t make_messages(
     cdef const SaOut *out
     cdef const Refusal *refusal
     cdef uint32_t length
-    cdef uint8_t traffic_class
+    cdef uint8_t traffic_class, hop_limit
     cdef uint8_t class_before = 0
+    cdef uint8_t limit_before = 0
     cdef Py_ssize_t i
     for i in range(n):
         if desc[i].verdict != FORWARD:
@@ -167,10 +176,11 @@ cdef Py_ssize_t make_messages(
         out = sa[desc[i].sa_index]
         length = desc[i].length
         traffic_class = desc[i].traffic_class & bag.class_mask
+        hop_limit = hop_limit_of(&desc[i])
         bag.parts[parts].iov_base = arena + desc[i].offset
         bag.parts[parts].iov_len = length
         bag.packet[parts] = <uint16_t>i
-        if (out == before and traffic_class == class_before
+        if (out == before and traffic_class == class_before and hop_limit == limit_before
                 and length <= longest and whole + length <= TRAIN_OCTETS
                 and bag.messages[messages - 1].msg_hdr.msg_iovlen < TRAIN_PACKETS):
             bag.messages[messages - 1].msg_hdr.msg_iovlen += 1
@@ -178,8 +188,9 @@ cdef Py_ssize_t make_messages(
             if length < longest:
                 before = NULL
         else:
-            begin_message(bag, messages, parts, out, traffic_class)
+            begin_message(bag, messages, parts, out, traffic_class, hop_limit)
             class_before = traffic_class
+            limit_before = hop_limit
             messages += 1
             whole = longest = length
             refusal = &bag.refusals[out.spi & (REFUSALS - 1)]

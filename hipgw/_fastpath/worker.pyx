@@ -40,6 +40,7 @@ from hipgw._fastpath.flows cimport (
     set_port,
 )
 from hipgw._fastpath.inbound cimport inbound_loop
+from hipgw._fastpath.octets cimport load_be16
 from hipgw._fastpath.outbound cimport outbound_loop
 from hipgw._fastpath.queue_io cimport QUEUES_MOST
 from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, WORKERS
@@ -120,7 +121,7 @@ cdef class DataPath:
         uso: super-packets of UDP are written, too; only with vnet_hdr.
         udp_gso: runs of datagrams are sent as trains, as long as the kernel takes them.
         udp_gro: the UDP sockets were opened with UDP_GRO: what is received may be a train.
-        queue_fds: sockets of netfilter queues, at most 16, with super-packets: their packets are
+        queue_fds: sockets of netfilter queues, at most 17, with super-packets: their packets are
             taken as if they were read from the TUN device; see `set_queue_mtus`.
         class_mask: bits of the traffic class (DSCP, ECN) that pass between inner and outer header.
 
@@ -404,6 +405,8 @@ cdef class DataPath:
             d.offset = HEADROOM_OCTETS + IPV6_HEADER
             d.length = length - IPV6_HEADER
             d.next_header = octets[6]
+            d.hop_limit = octets[7]
+            d.traffic_class = <uint8_t>(load_be16(octets) >> 4)
             d.family = <uint8_t>family
             reason = write_packet(
                 &self.worker[INBOUND].writer, self.delivery, &d, sa, &octets_before, &patience)

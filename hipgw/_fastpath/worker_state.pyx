@@ -93,7 +93,10 @@ cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noex
 
 cdef int make_queues(WorkerState *w) noexcept:
     w.queues = <QueueSource *>calloc(1, sizeof(QueueSource))
-    return queue_room_init(&w.queues.room) if w.queues != NULL else -1
+    if w.queues == NULL:
+        return -1
+    w.queues.index = w.index
+    return queue_room_init(&w.queues.room)
 
 
 cdef int make_inbound(WorkerState *w, bint has_gro) noexcept:

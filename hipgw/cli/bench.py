@@ -341,7 +341,7 @@ def _rivals(names: Sequence[str], *, install: bool) -> list[Rival]:
         )
     if missing:
         click.echo(f"installing {' '.join(missing)}", err=True)
-        table.install(missing)
+        table.install_missing(rivals)
     return rivals
 
 

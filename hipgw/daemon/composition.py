@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import socket
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path as FilePath
@@ -32,7 +33,9 @@ from hipgw.daemon.engine_config import carried_suites
 from hipgw.daemon.gateway import Gateway, HostFacts
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.instance_lock import InstanceLock
-from hipgw.daemon.interception import Interception, queue_numbers
+from hipgw.daemon.interception import Interception, queue_numbers, subnet_queue
+from hipgw.daemon.interface_watch import InterfaceWatch
+from hipgw.daemon.kept_tasks import keep_running
 from hipgw.daemon.kernel_side import clear_kernel_leftovers, open_kernel_side
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
@@ -111,7 +114,7 @@ class Daemon:
             gc.enable()
             log.info("ready", extra={"hit": gateway.facts.hits[0], "took_ms": took_ms})
             notify("READY=1")
-            self._tasks.append(self._loop.create_task(AddressWatch(gateway).run()))
+            self._keep_running({"addresses": AddressWatch(gateway).run})
             await self._stopped.wait()
             notify("STOPPING=1")
         finally:
@@ -155,6 +158,7 @@ class Daemon:
             tun_offload=config.offload.tun,
             udp_offload=self._udp_offload(),
             queues=queue_numbers(config),
+            cut_queue=subnet_queue(config),
             discover_mtu=config.network.path_mtu_discovery,
         )
         ciphers = choose_ciphers(config.offload.crypto)
@@ -202,6 +206,8 @@ class Daemon:
         )
         self._gateway = gateway
         self._configure_interface(facts)
+        gateway.interface = InterfaceWatch(gateway, self.fail)
+        gateway.interface.listen(self._stack, self._loop)
         if gateway.subnets is not None:
             gateway.subnets.apply()
         self._stack.callback(interception.stop)
@@ -283,16 +289,22 @@ class Daemon:
         self._listen(gateway, data_path)
         if gateway.mtus is not None:
             self._listen_to_routers(gateway.mtus, begun.devices)
-        self._tasks += [
-            self._loop.create_task(keeper.run()),
-            self._loop.create_task(Housekeeping(gateway, keeper).run()),
-            self._loop.create_task(gateway.own.run()),
-        ]
+        lasting = {
+            "state": keeper.run,
+            "housekeeping": Housekeeping(gateway, keeper).run,
+            "identities": gateway.own.run,
+        }
         if gateway.subnets is not None and gateway.subnets.tunnels is not None:
             self._stack.callback(gateway.subnets.tunnels.close)
-            self._tasks.append(self._loop.create_task(gateway.subnets.tunnels.run()))
+            lasting["tunnels"] = gateway.subnets.tunnels.run
+        self._keep_running(lasting)
         gateway.engine.apply()
         return gateway
+
+    def _keep_running(self, bodies: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        self._tasks += [
+            self._loop.create_task(keep_running(name, body)) for name, body in bodies.items()
+        ]
 
     def _start_workers(self, data_path: DataPath) -> None:
         workers = Workers(
@@ -324,6 +336,9 @@ class Daemon:
         # This import takes 0.15 s, and nothing before this point needs it.
         from hipgw.netlink.links import configure_interface  # noqa: PLC0415
 
+        watch = None if self._gateway is None else self._gateway.interface
+        if watch is not None and watch.is_down:
+            return  # it is brought up to date when it is up again
         if self._gateway is not None and self._gateway.mtus is not None and self._is_ready:
             self._gateway.mtus.notice_operator()
             facts = self._gateway.facts

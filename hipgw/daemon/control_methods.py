@@ -89,6 +89,7 @@ class ControlMethods:
         lists: dict[str, Callable[[], Any]] = {
             "drops": lambda: views.drops_view(self._gateway),
             "hits": lambda: views.hits_view(self._gateway),
+            "packets": self._gateway.data_counters,
         }
         reads: dict[str, Callable[[Params], Awaitable[dict[str, Any]]]] = {
             "ping": self._ping,

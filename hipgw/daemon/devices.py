@@ -53,11 +53,13 @@ def open_devices(
     tun_offload: Offload = Offload.AUTO,
     udp_offload: Offload = Offload.AUTO,
     queues: Iterable[int] = (),
+    cut_queue: int | None = None,
     discover_mtu: bool = True,
 ) -> Devices:
     """Open everything; `stack` closes it.
 
-    Netfilter queues fail open: a packet that finds no room goes on to the TUN device.
+    From `cut_queue` packets come cut by the kernel.  Netfilter queues fail open: a packet that
+    finds no room goes on to the TUN device.
 
     Raises:
         HostError: what is missing or in use, with the remedy.
@@ -82,8 +84,10 @@ def open_devices(
         uso=tun.uso,
         tun_reason=tun.reason,
     )
-    opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
-    return Devices(tun, hip, esp, udp, icmp, offloads, opened)
+    opened = [stack.enter_context(open_queue(number, fail_open=True)) for number in queues]
+    if cut_queue is not None:
+        opened.append(stack.enter_context(open_queue(cut_queue, gso=False, fail_open=True)))
+    return Devices(tun, hip, esp, udp, icmp, offloads, tuple(opened))
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

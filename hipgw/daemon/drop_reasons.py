@@ -18,6 +18,7 @@ DAEMON_REASONS: Final = {
     "foreign_source": "packet from hip0 whose source is no HIT or LSI of this host",
     "punt_malformed": "packet handed up by the data path that is no IP packet",
     "punt_unknown": "packet handed up by the data path for a reason unknown here",
+    "interface_full": "packet that found no room in hip0, on its way to the data path",
     "inject_full": "packet that waited, and then found no room towards the data path",
     "too_big_foreign": "ICMP Packet Too Big that quotes no packet of ours",
     "kernel_not_sent": "packet that waited, and that the kernel then refused to send",

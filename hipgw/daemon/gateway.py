@@ -46,6 +46,7 @@ from hipgw.resolve import Resolver
 from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
 
 if TYPE_CHECKING:
+    from hipgw.daemon.interface_watch import InterfaceWatch
     from hipgw.daemon.opportunity import Opportunity
     from hipgw.daemon.own_identities import OwnIdentities
     from hipgw.daemon.path_mtu import PathMtus
@@ -107,6 +108,7 @@ class Gateway:
     opportunity: Opportunity
     subnets: SubnetRoutes | None = None
     mtus: PathMtus | None = None
+    interface: InterfaceWatch | None = None
 
     def __init__(
         self,

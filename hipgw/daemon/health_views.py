@@ -42,7 +42,7 @@ def health_view(gateway: Gateway) -> list[dict[str, str]]:
             }
         )
     found += gateway.certificates.problems()
-    for part in (gateway.subnets, gateway.mtus):
+    for part in (gateway.interface, gateway.subnets, gateway.mtus):
         found += part.problems() if part is not None else []
     if config.lab.export_keys is not None:
         found.append(

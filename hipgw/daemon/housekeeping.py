@@ -38,8 +38,8 @@ class Housekeeping:
             self.look_for_strangers()
             if ticks % self.ticks_between_looks() == 0:
                 self.look_for_traffic()
-            if self._gateway.mtus is not None:
-                self._gateway.mtus.heed_operator()
+            if self._gateway.interface is not None:
+                self._gateway.interface.look()
             if self._gateway.kernel is not None:
                 self._gateway.kernel.tick()
             if ticks % TICKS_PER_ROUND == 0:

@@ -16,6 +16,7 @@ from hipgw.daemon.state_files import read_json, write_json
 from hipgw.drivers.nfqueue import Intercept, socket_drops
 from hipgw.errors import HostError
 
+QUEUE_LAST: Final = 65535
 RULES_FILE: Final = "queue-rules.json"
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,17 @@ def queue_numbers(config: Config) -> range:
     return range(options.queue_first, options.queue_first + count)
 
 
+def subnet_queue(config: Config) -> int | None:
+    """The queue for packets to `[[peer]] subnets`, behind the others; None: they go to hip0.
+
+    The kernel cuts super-packets before it: their segments must keep the sizes of other wires.
+    """
+    numbers = queue_numbers(config)
+    if not numbers or numbers.stop > QUEUE_LAST:
+        return None
+    return numbers.stop if any(peer.subnets for peer in config.peers) else None
+
+
 class Interception:
     """The rules of one daemon.
 
@@ -37,6 +49,8 @@ class Interception:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._subnets = _subnets_of(config)
+        self._subnet_queue = subnet_queue(config)
         self._file = config.state.directory / RULES_FILE
         self.where = ""
 
@@ -58,19 +72,44 @@ class Interception:
         Raises:
             HostError: no program can.
         """
-        numbers = queue_numbers(self._config)
-        if not numbers:
-            return
+        if queue_numbers(self._config):
+            _remember(self._file, self._config.network.interface)
+            self._install()
+            log.info("packets are taken from netfilter queues", extra={"reason": self.where})
+
+    def _install(self) -> None:
         from hipgw.netlink.links import HIT_PREFIXES  # noqa: PLC0415
         from hipgw.netlink.packet_filter import QueueRules, install_rules  # noqa: PLC0415
 
+        numbers = queue_numbers(self._config)
         network = self._config.network
-        rules = QueueRules(
-            network.interface, HIT_PREFIXES, str(network.lsi_prefix), numbers.start, len(numbers)
+        has_queue = self._subnet_queue is not None
+        self.where = install_rules(
+            QueueRules(
+                network.interface,
+                HIT_PREFIXES,
+                str(network.lsi_prefix),
+                numbers.start,
+                len(numbers),
+                self._subnets if has_queue else (),
+                self._subnet_queue or 0,
+            )
         )
-        _remember(self._file, network.interface)
-        self.where = install_rules(rules)
-        log.info("packets are taken from netfilter queues", extra={"reason": self.where})
+
+    def take_subnets(self, config: Config) -> None:
+        """Follow the subnets of a configuration that was read again.
+
+        While the rules change, and if the start had no subnets and so no queue for them, packets
+        to them go to the interface.
+        """
+        subnets = _subnets_of(config)
+        if not self.where or self._subnet_queue is None or subnets == self._subnets:
+            return
+        self._subnets = subnets
+        try:
+            self._install()
+        except HostError as error:
+            log.warning("rules of the packet filter not changed", extra={"reason": error})
 
     def stop(self) -> None:
         """Take the rules away; what cannot be done is logged, and left to the next start."""
@@ -85,6 +124,10 @@ class Interception:
         else:
             self._file.unlink(missing_ok=True)
             self.where = ""
+
+
+def _subnets_of(config: Config) -> tuple[str, ...]:
+    return tuple(str(network) for peer in config.peers for network in peer.subnets)
 
 
 def _remember(file: FilePath, interface: str) -> None:

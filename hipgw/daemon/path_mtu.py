@@ -205,8 +205,16 @@ class PathMtus:
         return min(mtus[0], self._carried_octets), min(mtus[1], self._carried_octets - 20)
 
     def problems(self) -> list[dict[str, str]]:
-        """An MTU that does not fit what was allotted at the start."""
+        """An MTU that does not fit HITs, or what was allotted at the start."""
         mtu_octets = self._gateway.facts.mtu_octets
+        if mtu_octets < LEAST_OCTETS:
+            return [
+                {
+                    "problem": f"MTU {mtu_octets} of the interface: below {LEAST_OCTETS} octets "
+                    "the kernel takes IPv6 away, and with it the HITs",
+                    "remedy": f"ip link set {self._gateway.config.network.interface} mtu 1280",
+                }
+            ]
         if mtu_octets <= self._carried_octets:
             return []
         return [

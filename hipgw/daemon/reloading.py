@@ -152,6 +152,7 @@ class Reloader:
         gateway.config, gateway.puzzles = config, puzzles
         if are_subnets_new and gateway.subnets is not None:
             gateway.subnets.apply()
+            gateway.interception.take_subnets(config)
         if are_peers_new:
             gateway.own.readdress()
         gateway.paths.all_pairs = config.hip.shotgun

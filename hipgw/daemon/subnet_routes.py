@@ -69,8 +69,8 @@ class SubnetRoutes:
         """Take over what the configuration says, in the data path first, then in the routes."""
         gateway = self._gateway
         prefixes = self._prefixes()
-        self._table = SubnetTable(prefixes)
         here = gateway.config.gateway.local_subnets
+        self._table = SubnetTable(prefixes, here)
         ranges = {
             family: flatten((network, 1) for network in here if network.version == family)
             for family in (4, 6)

@@ -20,6 +20,9 @@ IPV6_MTU: Final = 24
 DISCARD_PORT: Final = 9
 SIOCGIFMTU: Final = 0x8921
 IFREQ_OCTETS: Final = 40
+LINK_COUNTERS: Final = "/proc/thread-self/net/dev"
+SENT_DROP_FIELD: Final = 11
+"""proc(5): eight of what was received, then octets, packets, errors and drops of what was sent."""
 LOOPBACK: Final = "lo"
 DEFAULT_MTU_OCTETS: Final = 1500
 
@@ -62,6 +65,22 @@ def link_mtu(name: str) -> int | None:
         except OSError:
             return None
         return int(struct.unpack_from("=i", answer, 16)[0])
+
+
+def packets_lost_at(name: str) -> int:
+    """Packets that the kernel had no room for on their way out through an interface.
+
+    For hip0 that is on their way to us.  0 when there is no such interface.
+    """
+    try:
+        with open(LINK_COUNTERS) as lines:  # noqa: PTH123 - /proc, read often
+            for line in lines:
+                link, _, numbers = line.partition(":")
+                if link.strip() == name:
+                    return int(numbers.split()[SENT_DROP_FIELD])
+    except OSError:
+        return 0
+    return 0
 
 
 def largest_link_mtu() -> int:

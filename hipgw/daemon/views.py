@@ -18,6 +18,7 @@ from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.health_views import health_view
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.subnet_views import mtu_by, subnets_of
+from hipgw.daemon.underlay import packets_lost_at
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
@@ -315,6 +316,7 @@ def drops_view(gateway: Gateway) -> list[dict[str, Any]]:
     """`drops`: every reason of the three tables, also those that count zero."""
     own = gateway.traffic.counters + gateway.queue.counters
     own += gateway.sas.counters + gateway.sockets.counters + gateway.icmp.counters
+    own["interface_full"] = packets_lost_at(gateway.config.network.interface)
     halves = (
         ("control", CONTROL_REASONS, gateway.engine.endpoint.counters),
         ("data", REASONS, gateway.data_counters()),

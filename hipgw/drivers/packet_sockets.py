@@ -10,6 +10,8 @@ from hipgw.errors import HostError
 
 BUFFER_OCTETS: Final = 4 << 20
 """Socket buffers asked for: a round of the workers must not overflow them at full rate."""
+HOP_LIMIT: Final = 64
+"""Of packets that are not told otherwise; the data path counts on it (`_fastpath.beet`)."""
 
 # Not in the socket module; numbers of asm-generic/socket.h and linux/in.h, in6.h.
 _SO_SNDBUFFORCE: Final = 32
@@ -19,6 +21,7 @@ _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
 _IP_PMTUDISC_WANT: Final = 1
 _IP_RECVTOS: Final = 13
+_IP_RECVTTL: Final = 12
 _IPV6_MTU_DISCOVER: Final = 23
 
 
@@ -32,7 +35,7 @@ def open_socket(
     """A non-blocking socket, ready for batches; the caller binds it and closes it.
 
     Packet information is on, so the local address of each packet is known and can be chosen; so is
-    the traffic class of received packets.
+    the traffic class and the hop limit of received packets.
 
     Args:
         family: AF_INET or AF_INET6.
@@ -53,12 +56,16 @@ def open_socket(
             opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, discovery)
             opened.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
+            opened.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, HOP_LIMIT)
         else:
             if kind == socket.SOCK_DGRAM:  # a raw IPv6 socket is of one family anyway
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, discovery)
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOP_LIMIT)
     except OSError:
         opened.close()
         raise

@@ -1,4 +1,4 @@
-"""Rules that send packets to HITs and LSIs to a netfilter queue, and their removal.
+"""Rules that send packets to HITs, LSIs and routed subnets to netfilter queues, and their removal.
 
 They stand in chains of our own, which bear the name of the interface; each built-in chain gets one
 jump to its own of ours, marked with a comment.  Nothing else is read, changed or removed.  The
@@ -12,6 +12,7 @@ left of its rules matches nothing until the next start takes it away.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shutil
@@ -44,6 +45,16 @@ class QueueRules:
     lsi_prefix: str
     queue_first: int
     queue_count: int = 1
+    subnets: tuple[str, ...] = ()
+    """Prefixes behind peers."""
+    subnet_queue: int = 0
+    """Where packets to them go, cut by the kernel."""
+
+    def routed(self, family: int) -> tuple[str, ...]:
+        """The prefixes of one address family, without those that lie in others."""
+        kind = ipaddress.IPv4Network if family == 4 else ipaddress.IPv6Network
+        given = [kind(one) for one in self.subnets if (":" in one) == (family == 6)]
+        return tuple(str(one) for one in ipaddress.collapse_addresses(given))  # type: ignore[type-var]
 
     def networks(self, family: int) -> tuple[str, ...]:
         """Destinations of one address family."""
@@ -201,6 +212,11 @@ def rule_lines(rules: QueueRules, family: int) -> Iterator[str]:
                 f"-A {chain} -d {network} -o {rules.interface} {mark} "
                 f"-j NFQUEUE {where} --queue-bypass"
             )
+        for network in rules.routed(family):
+            yield (
+                f"-A {chain} -d {network} -o {rules.interface} {mark} "
+                f"-j NFQUEUE --queue-num {rules.subnet_queue} --queue-bypass"
+            )
         yield f"-I {hook} 1 {mark} -j {chain}"
 
 
@@ -220,11 +236,15 @@ def nft_text(rules: QueueRules) -> str:
             f"  type filter hook {hook.lower()} priority {PRIORITY_SECURITY}; policy accept;",
         ]
         for word, family in (("ip", 4), ("ip6", 6)):
-            networks = ", ".join(rules.networks(family))
-            lines.append(
-                f'  oifname "{rules.interface}" {word} daddr {{ {networks} }} '
-                f'queue num {rules.queue_first}{last} bypass comment "{MARK}"'
-            )
+            for networks, queue in (
+                (rules.networks(family), f"{rules.queue_first}{last}"),
+                (rules.routed(family), f"{rules.subnet_queue}"),
+            ):
+                if networks:
+                    lines.append(
+                        f'  oifname "{rules.interface}" {word} daddr {{ {", ".join(networks)} }} '
+                        f'queue num {queue} bypass comment "{MARK}"'
+                    )
         lines.append(" }")
     return "\n".join([*lines, "}", ""])
 

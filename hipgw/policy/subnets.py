@@ -18,13 +18,14 @@ Ranges = list[tuple[int, int]]
 """First address as a number, owner: 0 nobody, else counted from 1; begins at 0 and ascends."""
 
 FAMILIES: Final = (4, 6)
+NOBODY: Final = 0
 
 
 def flatten(prefixes: Iterable[tuple[Network, int]]) -> Ranges:
     """Ranges of addresses of one family, each with the owner of its longest prefix.
 
     Args:
-        prefixes: each with its owner, a number from 1 on; no prefix twice.
+        prefixes: each with its owner, a number from 1 on, or 0 for nobody; no prefix twice.
 
     Returns:
         Nothing for no prefixes.
@@ -65,17 +66,24 @@ class SubnetTable:
         owners: peers that have some, in the order of their HITs.
     """
 
-    def __init__(self, prefixes: Mapping[Network, Hit]) -> None:
+    def __init__(self, prefixes: Mapping[Network, Hit], here: Iterable[Network] = ()) -> None:
+        """Know them.
+
+        Args:
+            prefixes: each with the peer that it is behind.
+            here: what is behind this host, also where a peer has a wider prefix.
+        """
         self.owners: Final = tuple(sorted(set(prefixes.values()), key=lambda hit: hit.packed))
         numbers = {hit: number for number, hit in enumerate(self.owners, start=1)}
-        self._ranges: Final = {
-            family: flatten(
+        self._ranges: Final = {}
+        for family in FAMILIES:
+            of_peers = [
                 (network, numbers[hit])
                 for network, hit in prefixes.items()
                 if network.version == family
-            )
-            for family in FAMILIES
-        }
+            ]
+            ours = [(network, NOBODY) for network in here if network.version == family]
+            self._ranges[family] = flatten(of_peers + ours) if of_peers else []
 
     def ranges(self, family: int) -> Ranges:
         """The ranges of a family, 4 or 6; owners are places in `owners`, from 1 on."""

@@ -28,6 +28,7 @@ def too_big(packet: bytes, mtu_octets: int) -> bytes | None:
         mtu_octets: the longest one that is carried.
 
     Returns:
+        An IPv6 host is asked for no less than 1280 octets, which go in fragments if need be.
         None for what is never answered: errors, later fragments, no IP packet.
 
     Source: RFC 1191 section 4, RFC 4443 section 3.2.
@@ -58,7 +59,7 @@ def _too_big_v6(packet: bytes, mtu_octets: int) -> bytes | None:
     if packet[6] == ICMPV6 and (len(packet) < 41 or packet[40] < 128):
         return None
     body = packet[: IPV6_ANSWER_OCTETS - 48]
-    icmp = struct.pack("!BBHI", 2, 0, 0, mtu_octets) + body
+    icmp = struct.pack("!BBHI", 2, 0, 0, max(mtu_octets, IPV6_ANSWER_OCTETS)) + body
     ends = packet[24:40] + packet[8:24]
     total = _checksum(ends + struct.pack("!II", len(icmp), ICMPV6) + icmp)
     icmp = icmp[:2] + total.to_bytes(2) + icmp[4:]

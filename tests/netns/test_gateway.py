@@ -51,7 +51,7 @@ def counted(host: LabHost, reason: str) -> int:
 
 def transfer(source: LabHost, target: LabHost, family: int, octets: int) -> None:
     """A TCP connection from host to host, whose octets all arrive."""
-    address = WEB2[family]
+    address = (WEB2 if target.name == "web2" else WEB1)[family]
 
     def listen() -> socket.socket:
         made = socket.create_server((address, 0), family=FAMILIES[family])
@@ -248,3 +248,38 @@ def test_a_tunnel_of_the_kernel_is_the_far_end(encapsulation: str) -> None:
             transfer(web1, web2, family, 1_000_000)
         assert counted(gw1, "subnet_source") == 0
         assert gw2.ask("status")["local_subnets"] == []
+
+
+def test_queues_take_packets_to_subnets() -> None:
+    """A jumbo wire, and an ordinary one behind the far gateway: TCP knows, and so must we."""
+    with center("nfqueue", settings={"datapath": {"intercept": "nfqueue"}}) as lab:
+        web1, web2, gw1, gw2 = (lab.host(name) for name in ("web1", "web2", "gw1", "gw2"))
+        for host, interface in ((gw2, "eth1"), (web2, "eth0")):
+            host.run(["ip", "link", "set", interface, "mtu", "1500"])
+        ping(web1, WEB2[4])
+        for family in (4, 6):
+            before = gw1.ask("packets")["packets"]
+            transfer(web1, web2, family, 5_000_000)
+            after = gw1.ask("packets")["packets"]
+            assert after["queue_rx"] - before["queue_rx"] > 1000
+            assert after["queue_left"] == before["queue_left"]
+            transfer(web2, web1, family, 1_000_000)
+            datagrams(web1, web2, family, [0, 1, 1400])
+        ping(gw1, WEB2[4])
+        rules = gw1.run(["iptables-save"]).stdout + gw1.run(["ip6tables-save"]).stdout
+        for subnet in ("192.168.8.0/24", "fd00:8::/64"):
+            assert rules.count(f"-d {subnet} -o hip0") == 2, "OUTPUT and FORWARD"
+        # A reload brings a subnet and takes one.
+        config = gw1.files.config
+        text = config.read_text()
+        config.write_text(text.replace('"192.168.8.0/24"', '"192.168.8.0/25", "172.16.0.0/12"'))
+        daemon = gw1.daemon
+        assert daemon is not None
+        os.kill(daemon.pid, signal.SIGHUP)
+        until(lambda: "-d 172.16.0.0/12" in gw1.run(["iptables-save"]).stdout, "the new one")
+        assert "192.168.8.0/24" not in gw1.run(["iptables-save"]).stdout
+        before = gw1.ask("packets")["packets"]
+        ping(web1, WEB2[4])
+        assert gw1.ask("packets")["packets"]["queue_rx"] > before["queue_rx"]
+        assert stop(gw1) == 0
+        assert "HIPGW" not in gw1.run(["iptables-save"]).stdout

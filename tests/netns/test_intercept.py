@@ -9,8 +9,10 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +22,7 @@ from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.lab.readiness import wait_for_words
 from tests.netns.streams import until
-from tests.netns.test_offload import carry_file, count_datagrams, drops
+from tests.netns.test_offload import UDP_SEGMENT, carry_file, count_datagrams, drops, opened
 
 pytestmark = pytest.mark.netns
 
@@ -224,3 +226,48 @@ def test_rules_go_when_privileges_are_gone() -> None:
         assert intercepted(a)[1]["queue_rx"] > 0
         assert stop(a) == 0
         assert "HIPGW" not in rules(a)
+
+
+def test_trains_and_single_datagrams_of_a_flow_keep_their_order() -> None:
+    """Only the kernel can cut a train: it passes on, and nothing behind it may overtake it."""
+    with pair("order", encapsulation="udp") as (a, b):
+        ping(a, b.hit)
+        before = intercepted(a)[1]
+        count_mixed(a, b)
+        after = intercepted(a)[1]
+        assert after["queue_left"] > before["queue_left"]
+
+
+def count_mixed(a: LabHost, b: LabHost) -> None:
+    """Numbered datagrams, alone and in trains by turns."""
+    with (
+        opened(b, b.hit, socket.SOCK_DGRAM) as server,
+        opened(a, b.hit, socket.SOCK_DGRAM) as client,
+    ):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        server.settimeout(2.0)
+        server.bind(("", 0))
+        client.connect((str(b.hit), server.getsockname()[1]))
+        client.send(b"hello")
+        server.sendto(b"hello", server.recvfrom(16)[1])
+        assert client.recv(16) == b"hello"
+        payloads = [number.to_bytes(4) * 100 for number in range(20_000)]
+        seen: list[int] = []
+
+        def collect() -> None:
+            with contextlib.suppress(TimeoutError):
+                while not seen or seen[-1] != len(payloads) - 1:
+                    seen.append(int.from_bytes(server.recv(4096)[:4]))
+
+        thread = threading.Thread(target=collect)
+        thread.start()
+        size = [(socket.IPPROTO_UDP, UDP_SEGMENT, (400).to_bytes(2, "little"))]
+        for at in range(0, len(payloads), 10):
+            client.sendmsg(payloads[at : at + 6], size)
+            for payload in payloads[at + 6 : at + 10]:
+                client.send(payload)
+        thread.join(30)
+        assert not thread.is_alive()
+    assert len(seen) > len(payloads) // 10
+    late = sum(one < other for one, other in zip(seen[1:], seen, strict=False))
+    assert late == 0, f"{late} of {len(seen)} came after a later one"

@@ -27,6 +27,7 @@ from hipgw.lab.network import Lab
 from hipgw.lab.topology import Host, Link, Port, Topology
 from tests.netns.streams import until
 from tests.netns.test_daemon import ping
+from tests.netns.test_offload import carry_file
 
 pytestmark = pytest.mark.netns
 
@@ -148,3 +149,53 @@ def test_the_interface_follows_the_wire() -> None:
             host.run(["ip", "link", "set", "eth0", "mtu", "1400"])
         until(lambda: mtu_of(a) == 1350, lambda: f"hip0 follows: {mtu_of(a)}")
         assert longest(a, b.hit, 1350)
+
+
+@pytest.mark.parametrize("intercept", ["tun", "nfqueue"])
+def test_a_stream_over_a_path_that_carries_less_than_the_interface(intercept: str) -> None:
+    """The interface is as long as the longest path: here as the operator says."""
+    settings = {"datapath": {"intercept": intercept}}
+    with lab_of(intercept, 9000, 1500, settings=settings) as lab:
+        a, b = lab.host("a"), lab.host("b")
+        a.run(["ip", "link", "set", "hip0", "mtu", "8900"])
+        until(lambda: a.ask("status")["interface"]["mtu_by"] == "operator", "noticed")
+        ping(a, b.hit)
+        longest(a, b.hit, 8900)
+        until(lambda: "path carries less" in a.files.log.read_text(), "the router said so")
+        before = too_big(a)
+        carry_file(a, b, b.hit)
+        carry_file(a, b, b.lsi)
+        assert mtu_of(a) == 8900
+        # One or two for each stream, until TCP knows; and no more.
+        assert too_big(a) - before <= 64
+
+
+def too_big(host: LabHost) -> int:
+    return {row["reason"]: int(row["count"]) for row in host.ask("drops")["drops"]}["too_big"]
+
+
+@pytest.mark.parametrize(
+    ("encapsulation", "family", "intercept"),
+    [("raw", 4, "tun"), ("udp", 6, "nfqueue")],
+)
+def test_the_longest_wire_there_is(encapsulation: str, family: int, intercept: str) -> None:
+    options = {"encapsulation": encapsulation, "family": family, "mtu": 65535}
+    settings = {"datapath": {"intercept": intercept}}
+    name = f"most-{encapsulation}{family}-{os.getpid()}"
+    with Lab.pair(name=name, settings=settings, **options) as lab:  # type: ignore[arg-type]
+        lab.start_daemons()
+        a, b = lab.host("a"), lab.host("b")
+        ping(a, b.hit)
+        most = mtu_of(a)
+        assert 65400 < most <= 65535
+        assert a.ask("status")["interface"]["mtu"] == most
+        assert longest(a, b.hit, most)
+        assert longest(b, a.lsi, most - 20)
+        assert not longest(a, b.hit, most + 1)
+        carry_file(a, b, b.hit)
+        carry_file(b, a, a.lsi)
+        bad = {"truncated", "inner_malformed", "send_error", "tun_full", "too_big"}
+        counts = {
+            row["reason"]: row["count"] for host in (a, b) for row in host.ask("drops")["drops"]
+        }
+        assert not [reason for reason in bad if counts[reason]]

@@ -68,5 +68,7 @@ cdef extern from "<netinet/in.h>" nogil:
         IP_TOS                  # ancillary data: one octet in, an int out
         IPV6_PKTINFO
         IPV6_TCLASS
+        IP_TTL                  # ancillary data: an int, both ways
+        IPV6_HOPLIMIT
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from hipgw.daemon.config import Config, DatapathOptions, StateOptions, load_config
+from hipgw.daemon.config import (
+    Config,
+    DatapathOptions,
+    PeerOptions,
+    StateOptions,
+    load_config,
+)
 from hipgw.daemon.interception import (
     RULES_FILE,
     Interception,
     interception_check,
     queue_numbers,
+    subnet_queue,
 )
 from hipgw.drivers.nfqueue import Intercept
 from hipgw.errors import ConfigError
+from hipgw.values import Hit
 
 
 def configured(state: Path, options: DatapathOptions) -> Config:
@@ -26,6 +35,18 @@ def test_queues_are_those_of_the_configuration() -> None:
     assert not queue_numbers(Config())
     options = DatapathOptions(Intercept.NFQUEUE, 7, 3)
     assert list(queue_numbers(replace(Config(), datapath=options))) == [7, 8, 9]
+
+
+def test_subnets_have_the_queue_behind_the_others() -> None:
+    options = DatapathOptions(Intercept.NFQUEUE, 7, 3)
+    hit = Hit.parse("2001:22::1")
+    peer = PeerOptions(hit, subnets=(ip_network("192.168.8.0/24"),))
+    config = replace(Config(), datapath=options, peers=(peer,))
+    assert subnet_queue(config) == 10
+    assert subnet_queue(replace(config, peers=(PeerOptions(hit),))) is None
+    assert subnet_queue(replace(config, datapath=DatapathOptions())) is None
+    last = DatapathOptions(Intercept.NFQUEUE, 65535, 1)
+    assert subnet_queue(replace(config, datapath=last)) is None
 
 
 def test_queues_end_with_their_numbers(tmp_path: Path) -> None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+)
+from scapy.packet import Packet, Raw
 
 from hipgw._fastpath.reasons import REASONS
 from hipgw._fastpath.worker import DataPath
+from tests.reference.replay import SetWindow
 from tests.unit.fastpath.wires import (
     HIT_A,
     HIT_B,
@@ -35,6 +46,9 @@ from tests.unit.fastpath.wires import (
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
+LAST = hit_udp(b"the last one", (1, 1))
+REPLAY_WORDS = 32
+"""64 sequence numbers each; the newest word protects no more than what it has seen."""
 FE80 = bytes.fromhex("fe80") + bytes(13) + b"\1"
 OUTBOUND = {
     "empty version": (b"\x00" * 40, "inner_malformed"),
@@ -159,6 +173,39 @@ def test_replays_forgeries_and_latecomers_are_dropped_by_name() -> None:
         }  # fmt: skip
 
 
+def test_thousands_replayed_and_out_of_order_arrive_once_or_are_counted() -> None:
+    """Each of 3000 packets twice, in any order."""
+    numbers = [*range(1, 3001)] * 2
+    random.Random(2401).shuffle(numbers)
+    least, most = SetWindow((REPLAY_WORDS - 1) * 64), SetWindow(REPLAY_WORDS * 64)
+    bounds = [sum(w.accept(number) == "none" for number in numbers) for w in (least, most)]
+    with running_hosts(2) as (a, b):
+        packets = captured_esp(b, 3000)
+        before = b.path.counters()
+        arrived: list[bytes] = []
+        reader = threading.Thread(target=lambda: arrived.extend(until_last(b)))
+        reader.start()
+        for sent, number in enumerate(numbers, start=1):
+            a.udp.sendto(packets[number - 1], (b.address, b.port))
+            if sent % 32 == 0:
+                wait_until(lambda sent=sent: b.path.counters()["esp_rx"] >= sent)
+        wait_until(lambda: b.path.counters()["esp_rx"] == len(numbers))
+        after = b.path.counters()
+        b.path.write_inner(LAST)
+        reader.join(PATIENCE_S)
+        lost = dropped(before, after)
+        assert set(lost) == {"esp_replayed", "too_old"}
+        assert min(lost.values()) > 500
+        assert bounds[0] <= after["tun_tx"] <= bounds[1]
+        assert after["tun_tx"] + sum(lost.values()) == len(numbers)
+        assert len(arrived) == after["tun_tx"]
+
+
+def until_last(host: Host) -> Iterator[bytes]:
+    while (packet := host.application.recv(4096)) != LAST:
+        yield packet
+
+
 def test_packets_longer_than_a_slot_are_dropped_whole() -> None:
     with running_hosts(2, udp_gro=False) as (a, b):
         before = b.path.counters()
@@ -166,6 +213,29 @@ def test_packets_longer_than_a_slot_are_dropped_whole() -> None:
         b.application.send(hit_udp(bytes(2112 - 48 + 1)))
         wait_until(lambda: b.path.counters()["truncated"] == 2)
         assert dropped(before, b.path.counters()) == {"truncated": 2}
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        IPv6() / IPv6ExtHdrHopByHop() / UDP(dport=2000) / Raw(b"hop by hop"),
+        IPv6() / IPv6ExtHdrDestOpt() / UDP(dport=2000) / Raw(b"options"),
+        IPv6() / IPv6ExtHdrRouting(addresses=["2001:22::9"]) / UDP() / Raw(b"routing"),
+        IPv6() / IPv6ExtHdrFragment(id=7, m=1) / UDP() / Raw(bytes(64)),
+        IPv6() / IPv6ExtHdrFragment(id=7, offset=9) / Raw(bytes(64)),
+        IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrFragment() / IPv6ExtHdrDestOpt() / UDP(),
+    ],
+    ids=["hop by hop", "options", "routing", "first fragment", "fragment", "chain"],
+)
+def test_extension_headers_and_fragments_arrive_as_they_were(packet: Packet) -> None:
+    head = bytes(packet)[:40]
+    octets = head[:7] + b"\x40" + HIT_A + HIT_B + bytes(packet)[40:]
+    with wired() as (a, b):
+        b.path.set_port_family(17, 2000, 6)
+        before = b.path.counters()
+        a.application.send(octets)
+        assert b.application.recv(4096) == octets
+        assert dropped(before, b.path.counters()) == {}
 
 
 def test_a_jumbo_slot_carries_jumbo_packets() -> None:

@@ -84,3 +84,13 @@ def test_whatever_is_described_can_be_cut(packet: bytes, flags: int, mtu: int) -
         if said is not None:
             _, cut = cut_super(said + changed, mtu)
             assert all(len(piece) <= mtu for piece in cut)
+
+
+def test_a_tcp_super_packet_is_cut_to_what_its_path_carries() -> None:
+    packet = ipv6(tcp_octets(5000), 6)
+    said = describe_packet(packet, SUPER | UNFINISHED, len(packet), 1400, 1300)
+    assert said is not None
+    assert struct.unpack("=BBHHHH", said) == (1, 4, 0, 1240, 40, 16)
+    # One that is none is longer than no interface: the nodes behind tell its sender.
+    whole = ipv6(tcp_octets(1300), 6)
+    assert describe_packet(whole, UNFINISHED, len(whole), 1400, 1300) is not None

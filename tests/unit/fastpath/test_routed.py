@@ -33,6 +33,7 @@ from tests.unit.fastpath.wires import (
     Host,
     dropped,
     hit_udp,
+    ipv6,
     wait_until,
     wired,
 )
@@ -55,7 +56,10 @@ def route(
     clamp_mss: bool = True,
 ) -> None:
     """Give a data path its prefixes, as the daemon does."""
-    table = SubnetTable({ip_network(text): Hit(hit) for hit in peers for text in peers[hit]})
+    table = SubnetTable(
+        {ip_network(text): Hit(hit) for hit in peers for text in peers[hit]},
+        [ip_network(text) for text in here],
+    )
     ours = {
         family: flatten(
             (ip_network(text), 1) for text in here if ip_network(text).version == family
@@ -202,6 +206,40 @@ def test_nothing_goes_through_to_elsewhere(destination: str, behind_c: tuple[str
             is_dropped(a, b, whole(packet), "loop")
         else:
             is_dropped(a, b, whole(packet), "subnet_destination")
+
+
+def test_what_is_here_is_here_though_a_peer_has_all_around_it() -> None:
+    """A branch behind a hub: everything else is the hub's."""
+    with joined() as (a, b):
+        route(a, HIT_A, {HIT_B: BEHIND_B}, ("192.168.0.0/16", "fd00::/16"))
+        route(b, HIT_B, {HIT_A: ("192.168.0.0/16", "fd00::/16")}, BEHIND_B)
+        for packet in (IP(**V4) / UDP(), IPv6(**V6) / UDP()):
+            a.application.send(whole(packet))
+            assert b.application.recv(2048) == whole(packet)
+        # What is here is not there: nobody out there sends from it.
+        lie = IP(src="192.168.8.9", dst=V4["dst"]) / UDP()
+        is_dropped(a, b, ipv6(whole(lie), 4), "subnet_source")
+        elsewhere = IP(src=V4["src"], dst="192.168.9.9") / UDP()
+        is_dropped(a, b, ipv6(whole(elsewhere), 4), "subnet_destination")
+
+
+IDENTITIES = {
+    "hit": IPv6(src=str(IPv6Address(HIT_C)), dst=V6["dst"]) / UDP(),
+    "lsi": IP(src="1.0.0.3", dst=V4["dst"]) / UDP(),
+    "loopback": IP(src="127.0.0.1", dst=V4["dst"]) / UDP(),
+    "ipv6 loopback": IPv6(src="::1", dst=V6["dst"]) / UDP(),
+    "multicast": IPv6(src="ff02::1", dst=V6["dst"]) / UDP(),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_no_prefix_lends_a_peer_the_name_of_another(name: str) -> None:
+    """A may send from anywhere; a HIT or an LSI as a source would still be a lie."""
+    octets = whole(IDENTITIES[name])
+    protocol = 41 if octets[0] >> 4 == 6 else 4
+    with joined() as (a, b):
+        route(b, HIT_B, {HIT_A: ("0.0.0.0/0", "::/0")}, BEHIND_B)
+        is_dropped(a, b, ipv6(octets, protocol), "subnet_source")
 
 
 BROKEN = {

@@ -132,9 +132,11 @@ class Host:
         if family == 4:
             self.udp.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
             self.udp.setsockopt(socket.IPPROTO_IP, 13, 1)  # IP_RECVTOS
+            self.udp.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
         else:
             self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+            self.udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         if options.get("udp_gro"):
             self.udp.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)

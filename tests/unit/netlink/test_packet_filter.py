@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,30 @@ def test_several_queues_are_balanced_by_addresses() -> None:
         text = "\n".join(rule_lines(FOUR, family))
         assert "--queue-balance 7:10 --queue-bypass" in text
         assert "fanout" not in text  # it would reorder what one pair of hosts says
+
+
+def test_subnets_have_a_queue_of_their_own() -> None:
+    rules = replace(
+        FOUR, subnets=("192.168.8.0/24", "fd00:8::/64", "172.16.0.0/12"), subnet_queue=11
+    )
+    four, six = ("\n".join(rule_lines(rules, family)) for family in (4, 6))
+    for text, networks in ((four, ("172.16.0.0/12", "192.168.8.0/24")), (six, ("fd00:8::/64",))):
+        assert text.count("--queue-num 11 --queue-bypass") == 2 * len(networks)
+        for network in networks:
+            assert text.count(f"-d {network} -o hip-1.a") == 2
+    assert "fd00" not in four
+    nft = nft_text(rules)
+    assert nft.count("ip daddr { 172.16.0.0/12, 192.168.8.0/24 } queue num 11 bypass") == 2
+    assert nft.count("ip6 daddr { fd00:8::/64 } queue num 11 bypass") == 2
+    assert "queue num 11" not in nft_text(FOUR)
+
+
+def test_nested_subnets_are_one_range() -> None:
+    """Nft takes no set whose ranges overlap; whose a packet is, the data path knows."""
+    nested = ("192.168.0.0/16", "192.168.8.0/24", "10.0.0.0/9", "10.128.0.0/9", "fd00:8::/64")
+    rules = replace(FOUR, subnets=nested, subnet_queue=11)
+    assert rules.routed(4) == ("10.0.0.0/8", "192.168.0.0/16")
+    assert rules.routed(6) == ("fd00:8::/64",)
 
 
 def test_chain_names_fit_the_longest_interface_name() -> None:

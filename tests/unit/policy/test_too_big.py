@@ -42,6 +42,12 @@ def test_ipv6_says_how_long_and_quotes(octets: int) -> None:
     assert IPv6(bytes(read))[ICMPv6PacketTooBig].cksum == right
 
 
+def test_no_ipv6_host_is_asked_for_less_than_it_must_send() -> None:
+    answer = too_big(bytes(IPv6(**V6) / UDP() / Raw(bytes(1400))), 1240)
+    assert answer is not None
+    assert IPv6(answer)[ICMPv6PacketTooBig].mtu == 1280
+
+
 @pytest.mark.parametrize(
     "packet",
     [
