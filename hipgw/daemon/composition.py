@@ -109,6 +109,8 @@ class Daemon:
             log.info("ready", extra={"hit": gateway.facts.hits[0], "took_ms": took_ms})
             notify("READY=1")
             self._tasks.append(self._loop.create_task(AddressWatch(gateway).run()))
+            if gateway.hops is not None:
+                gateway.hops.start()
             await self._stopped.wait()
             notify("STOPPING=1")
         finally:
@@ -153,6 +155,7 @@ class Daemon:
             udp_offload=self._udp_offload(),
             queues=queue_numbers(config),
             discover_mtu=config.network.path_mtu_discovery,
+            raw_sending=config.offload.raw,
         )
         ciphers = choose_gcm(config.offload.crypto)
         if cleared := clear_kernel_leftovers():
@@ -218,8 +221,10 @@ class Daemon:
         if not name:
             return
         # The new user need not be able to read where Python keeps its modules.
+        import hipgw.netlink.filter_chains  # noqa: PLC0415
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
+        import hipgw.netlink.next_hop  # noqa: PLC0415
         import hipgw.netlink.packet_filter  # noqa: PLC0415
         import hipgw.netlink.prefix_routes  # noqa: F401, PLC0415
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hipgw.drivers.icmp import open_icmp
+from hipgw.drivers.link import open_link
 from hipgw.drivers.nfqueue import open_queue
-from hipgw.drivers.offload import Offload, Offloads, enable_udp
+from hipgw.drivers.offload import Offload, Offloads, RawSending, enable_udp
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
 from hipgw.drivers.udp import open_hip_udp
@@ -40,6 +41,8 @@ class Devices:
     icmp: dict[int, socket.socket]
     """What routers say about packets that are too big; empty when nobody asks for it."""
     offloads: Offloads
+    link: socket.socket | None = None
+    """Sends ESP of protocol 50 to next hops; None where that is not wanted."""
     queues: tuple[socket.socket, ...] = ()
     """Netfilter queues, read by the data path."""
 
@@ -54,6 +57,7 @@ def open_devices(
     udp_offload: Offload = Offload.AUTO,
     queues: Iterable[int] = (),
     discover_mtu: bool = True,
+    raw_sending: RawSending = RawSending.AUTO,
 ) -> Devices:
     """Open everything; `stack` closes it.
 
@@ -83,7 +87,10 @@ def open_devices(
         tun_reason=tun.reason,
     )
     opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
-    return Devices(tun, hip, esp, udp, icmp, offloads, opened)
+    # What goes to a next hop is not fragmented.
+    has_link = raw_sending is RawSending.AUTO and discover_mtu
+    link = stack.enter_context(open_link()) if has_link else None
+    return Devices(tun, hip, esp, udp, icmp, offloads, link, opened)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

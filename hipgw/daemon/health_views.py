@@ -11,7 +11,7 @@ from hipgw.daemon.kernel_side import kernel_check
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 
-OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused")
+OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "link_tx")
 
 
 def health_view(gateway: Gateway) -> list[dict[str, str]]:
@@ -86,7 +86,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         remedy="report the traceback in the daemon's log",
     )
     counters = gateway.data_counters()
-    checks.append(_offload_check(facts.offloads, counters))
+    raw = "by socket" if gateway.hops is None else gateway.hops.state
+    checks.append(_offload_check(facts.offloads, raw, counters))
     if facts.ciphers is not None:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     where, overruns = gateway.interception.where, gateway.queue_overruns()
@@ -108,7 +109,7 @@ def _ciphers(choice: CipherChoice) -> str:
     return f"{choice.suite.name.replace('_', '-')}: {', '.join(timed)}{reason}"
 
 
-def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str, str]:
+def _offload_check(offloads: Offloads, raw: str, counters: Mapping[str, int]) -> dict[str, str]:
     """Which offloads are on, why one is not, and how often each was of use."""
     tun = [
         word
@@ -127,6 +128,7 @@ def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str,
             ("UDP", udp, offloads.udp_reason),
         )
     ]
+    spelled.append(f"raw ESP: {raw}")
     refused = counters.get("gso_refused", 0)
     used = ", ".join(f"{name} {counters.get(name, 0)}" for name in OFFLOAD_COUNTERS)
     return {
