@@ -40,6 +40,9 @@ cdef struct Mailbag:
     uint16_t packet[BATCH_MOST]         # sending: descriptor of each part
     uint16_t first[BATCH_MOST]          # sending: first part of each message
     uint8_t socket[BATCH_MOST]          # sending: UDP4 .. RAW6
+    const void *ready_arena             # receiving: whose slots the messages name
+    uint32_t ready_room
+    uint32_t stale                      # receiving: messages that the last call has written to
     bint has_gso                        # sending: trains may be tried
     uint8_t class_mask                  # bits of the traffic class that pass in and out
     Refusal refusals[REFUSALS]          # sending: by the low bits of the SPI

@@ -182,7 +182,7 @@ def join_parts(
     gateway.traffic.pair_of = gateway.subnets.pair_of
     gateway.mtus = PathMtus(gateway, data_path, begun.slot_octets - SLOT_SPARE_OCTETS)
     gateway.traffic.on_too_big = gateway.mtus.on_too_big
-    gateway.hops = NextHops(gateway, data_path, begun.loop)
+    gateway.hops = NextHops(gateway, data_path, begun.loop, begun.devices.link_reason)
     begun.stack.callback(gateway.hops.close)
     if begun.kernel is not None:
         begun.kernel.start(gateway, begun.loop)

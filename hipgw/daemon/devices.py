@@ -19,6 +19,7 @@ from hipgw.drivers.offload import Offload, Offloads, RawSending, enable_udp
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
 from hipgw.drivers.udp import open_hip_udp
+from hipgw.errors import HostError
 from hipgw.values import ESP_PROTOCOL, HIP_PROTOCOL
 
 FAMILIES: Final = (4, 6)
@@ -42,7 +43,9 @@ class Devices:
     """What routers say about packets that are too big; empty when nobody asks for it."""
     offloads: Offloads
     link: socket.socket | None = None
-    """Sends ESP of protocol 50 to next hops; None where that is not wanted."""
+    """Sends ESP of protocol 50 to next hops; None without."""
+    link_reason: str = ""
+    """Why there is none."""
     queues: tuple[socket.socket, ...] = ()
     """Netfilter queues, read by the data path."""
 
@@ -87,10 +90,22 @@ def open_devices(
         tun_reason=tun.reason,
     )
     opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
-    # What goes to a next hop is not fragmented.
-    has_link = raw_sending is RawSending.AUTO and discover_mtu
-    link = stack.enter_context(open_link()) if has_link else None
-    return Devices(tun, hip, esp, udp, icmp, offloads, link, opened)
+    link, link_reason = _open_link(stack, raw_sending, discover_mtu=discover_mtu)
+    return Devices(tun, hip, esp, udp, icmp, offloads, link, link_reason, opened)
+
+
+def _open_link(
+    stack: ExitStack, wanted: RawSending, *, discover_mtu: bool
+) -> tuple[socket.socket | None, str]:
+    """The packet socket, or None and why not; raw sockets do without."""
+    if wanted is RawSending.SOCKET:
+        return None, "as configured"
+    if not discover_mtu:  # what goes to a next hop is not fragmented on the way
+        return None, "no path MTU discovery"
+    try:
+        return stack.enter_context(open_link()), ""
+    except HostError as error:
+        return None, str(error)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

@@ -13,7 +13,6 @@ import socket
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hipgw.daemon.sa_home import SaRecord
-from hipgw.drivers.offload import RawSending
 from hipgw.errors import HostError
 from hipgw.values import Address, Encapsulation, Hit
 
@@ -53,9 +52,20 @@ class NextHops:
     """
 
     def __init__(
-        self, gateway: Gateway, data_path: HopPort, loop: asyncio.AbstractEventLoop
+        self,
+        gateway: Gateway,
+        data_path: HopPort,
+        loop: asyncio.AbstractEventLoop,
+        refused: str,
     ) -> None:
-        """Know nothing yet; nothing is opened before `start`."""
+        """Know nothing yet; nothing is opened before `start`.
+
+        Args:
+            gateway: the running daemon.
+            data_path: is told of next hops.
+            loop: where it lives.
+            refused: why nothing may go to next hops; empty when it may.
+        """
         self._gateway = gateway
         self._data_path = data_path
         self._loop = loop
@@ -65,14 +75,8 @@ class NextHops:
         self._told: dict[tuple[Hit, Hit], NextHop | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._pause_s = PAUSE_LEAST_S
-        config = gateway.config
-        self.reason = "not looked yet"
-        self._is_allowed = (
-            config.offload.raw is RawSending.AUTO and config.network.path_mtu_discovery
-        )
-        if not self._is_allowed:
-            is_socket = config.offload.raw is RawSending.SOCKET
-            self.reason = "as configured" if is_socket else "no path MTU discovery"
+        self._is_allowed = not refused
+        self.reason = refused or "not looked yet"
 
     def start(self) -> None:
         """Begin to watch, if anything may go to next hops at all."""
