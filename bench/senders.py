@@ -30,7 +30,7 @@ BASE: Final = "raw:raw"
 PAIRS: Final = (
     BASE,
     *("header:raw", "packet:raw", "bypass:raw", "dgram:raw", "ring2:raw", "ring3:raw", "xdp:raw"),
-    *("raw:lean", "raw:packet", "raw:ring3", "raw:generic", "dgram:ring3", "xdp:ring3"),
+    *("raw:lean", "raw:packet", "raw:ring3", "raw:generic", "raw:xdp", "dgram:ring3", "xdp:ring3"),
     *("udp:none", "train:none"),
 )
 ROUNDS: Final = 5

@@ -1,6 +1,7 @@
 /* What the two ends of bench.senders have in common: clocks, frames, an AF_XDP socket. */
 #pragma once
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
@@ -80,7 +81,11 @@ static struct xdp open_xdp(const char *interface)
     x.rx = map_ring(x.fd, at.rx, sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
     x.tx = map_ring(x.fd, at.tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
     to.sxdp_ifindex = if_nametoindex(interface);
-    if (bind(x.fd, (struct sockaddr *)&to, sizeof to))
-        fail("bind of AF_XDP");
+    /* A socket that was closed just now holds the queue for a moment. */
+    for (int tries = 0; bind(x.fd, (struct sockaddr *)&to, sizeof to); tries++) {
+        if (errno != EBUSY || tries == 100)
+            fail("bind of AF_XDP");
+        usleep(10000);
+    }
     return x;
 }

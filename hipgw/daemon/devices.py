@@ -90,11 +90,11 @@ def open_devices(
         tun_reason=tun.reason,
     )
     opened = tuple(stack.enter_context(open_queue(number, fail_open=True)) for number in queues)
-    link, link_reason = _open_link(stack, raw_sending, discover_mtu=discover_mtu)
+    link, link_reason = open_next_hop_socket(stack, raw_sending, discover_mtu=discover_mtu)
     return Devices(tun, hip, esp, udp, icmp, offloads, link, link_reason, opened)
 
 
-def _open_link(
+def open_next_hop_socket(
     stack: ExitStack, wanted: RawSending, *, discover_mtu: bool
 ) -> tuple[socket.socket | None, str]:
     """The packet socket, or None and why not; raw sockets do without."""
