@@ -10,12 +10,13 @@ cdef enum:
     # family, a segment size.
     CONTROL_WORDS = 14
     REFUSALS = 64               # a power of two
-    # The four sockets of a data path, as indexes.
+    # The sockets of a data path, as indexes.
     UDP4 = 0
     UDP6 = 1
     RAW4 = 2
     RAW6 = 3
-    SOCKETS = 4
+    LINK = 4                    # not of a family: AF_PACKET, frames to a next hop
+    SOCKETS = 5
     PATIENCE = 5                # waits a batch
     # Options of level IPPROTO_UDP (linux/udp.h), and their ancillary data.
     UDP_SEGMENT = 103
@@ -39,11 +40,17 @@ cdef struct Mailbag:
     uint16_t packet[BATCH_MOST]         # sending: descriptor of each part
     uint16_t first[BATCH_MOST]          # sending: first part of each message
     uint8_t socket[BATCH_MOST]          # sending: UDP4 .. RAW6
+    const void *ready_arena             # receiving: whose slots the messages name
+    uint32_t ready_room
+    uint32_t stale                      # receiving: messages that the last call has written to
     bint has_gso                        # sending: trains may be tried
     uint8_t class_mask                  # bits of the traffic class that pass in and out
     Refusal refusals[REFUSALS]          # sending: by the low bits of the SPI
     uint64_t trains                     # sent, or received, since the start
     uint64_t refused                    # trains that the kernel did not take
+    bint has_link                       # sending: next hops may be used
+    uint64_t linked                     # packets that went to a next hop
+    uint64_t link_refused               # packets that the device did not take so
 
 cdef struct Arena:
     # Equal slots: one packet each, or what one recvmmsg brings for one message.

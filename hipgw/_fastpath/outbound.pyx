@@ -44,6 +44,8 @@ from hipgw._fastpath.worker_state cimport (
     P_ESP_TX,
     P_GSO_OUT,
     P_GSO_REFUSED,
+    P_LINK_REFUSED,
+    P_LINK_TX,
     P_PUNT_NO_SA,
     P_QUEUE_BROKEN,
     P_QUEUE_LEFT,
@@ -203,6 +205,8 @@ cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
         w.path[P_ESP_TX] += send_batch(w.sockets, &w.bag, arena, w.desc, n, sa, now)
         w.path[P_GSO_OUT] = w.bag.trains
         w.path[P_GSO_REFUSED] = w.bag.refused
+        w.path[P_LINK_TX] = w.bag.linked
+        w.path[P_LINK_REFUSED] = w.bag.link_refused
         tell_expiry(w, n)
     punt_strangers(w, n)
     settle_batch(w, n)

@@ -83,10 +83,12 @@ cdef struct SaOut:
     uint64_t last_used_ns               # CLOCK_MONOTONIC
     uint64_t expire_told                # 1 after the soft limit was punted
     uint64_t spent                      # inner octets sent while limited
+    uint64_t socket_ns                  # CLOCK_MONOTONIC: last packet by the raw socket
     # control plane
     uint64_t limited                    # 1: no more than `allowance` may be spent (RFC 8046 5.6)
     uint64_t allowance
     uint64_t payload_most               # octets of payload that the path carries; 0: not known
+    uint64_t link                       # next hop: interface << 48 | link address; 0: not known
 
 cdef struct SaIn:
     EspCipher esp

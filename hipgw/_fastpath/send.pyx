@@ -10,6 +10,9 @@ A train that the kernel refuses (a segment beyond the path's MTU, a device witho
 again as single datagrams, and so does everything of that SA for a while; then trains are tried
 again.  An error on one packet (no route, too big, refused) drops that packet, and the run goes on.
 
+Packets of protocol 50 whose next hop is known go to it (link.pyx), behind an IP header written in
+their headroom; what a device refuses goes by the raw socket.
+
 The arena, the descriptors and the mailbag belong to the worker; nothing is kept between calls but
 the storage and the refusals.
 """
@@ -20,6 +23,7 @@ from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.batch_io cimport (
     PATIENCE,
+    LINK,
     RAW4,
     REFUSALS,
     UDP4,
@@ -29,6 +33,7 @@ from hipgw._fastpath.batch_io cimport (
     wait_for_room,
 )
 from hipgw._fastpath.beet cimport HOP_LIMIT, hop_limit_of
+from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, load_u64, store_u64
 from hipgw._fastpath.c.sockets cimport (
     AF_INET,
     AF_INET6,
@@ -58,12 +63,14 @@ from hipgw._fastpath.c.sockets cimport (
     sockaddr_in6,
 )
 from hipgw._fastpath.descriptor cimport FORWARD
+from hipgw._fastpath.link cimport address_link, outer_header
 from hipgw._fastpath.reasons cimport R_SEND_ERROR, R_SEND_FULL
 
 cdef enum:
     TRAIN_PACKETS = 64          # UDP_MAX_SEGMENTS of the kernels that have fewest
     TRAIN_OCTETS = 65000        # of 65,535 with IP and UDP header
     PAUSE_S = 10                # after a refusal
+    BY_SOCKET_MS = 1000         # at least one packet of a busy SA in that time
 
 
 cdef void address_v4(Mailbag *bag, Py_ssize_t m, const SaOut *sa) noexcept nogil:
@@ -110,12 +117,20 @@ cdef void address_v6(Mailbag *bag, Py_ssize_t m, const SaOut *sa) noexcept nogil
 
 cdef void begin_message(
         Mailbag *bag, Py_ssize_t m, Py_ssize_t part, const SaOut *sa,
-        uint8_t traffic_class, uint8_t hop_limit) noexcept nogil:
+        uint8_t traffic_class, uint8_t hop_limit, uint64_t link) noexcept nogil:
     """Message `m`, to one peer, with one part so far."""
     cdef bint is_v6 = sa.outer_family == 6
     cdef int level = IPPROTO_IPV6 if is_v6 else IPPROTO_IP
     cdef msghdr *head = &bag.messages[m].msg_hdr
     bag.first[m] = <uint16_t>part
+    if link:
+        bag.socket[m] = LINK
+        head.msg_name = &bag.names[m]
+        head.msg_iov = &bag.parts[part]
+        head.msg_iovlen = 1
+        head.msg_flags = 0
+        address_link(head, &bag.names[m], link, is_v6)
+        return
     bag.socket[m] = (UDP4 if sa.udp else RAW4) + (1 if is_v6 else 0)
     head.msg_name = &bag.names[m]
     head.msg_iov = &bag.parts[part]
@@ -154,6 +169,22 @@ cdef void name_segment_size(msghdr *head) noexcept nogil:
     memcpy(CMSG_DATA(item), &octets, sizeof(uint16_t))
 
 
+cdef inline uint64_t link_of(const Mailbag *bag, SaOut *sa, uint64_t now_ns) noexcept nogil:
+    """Next hop of the next packet of an SA, or 0 when the socket's route is to be asked.
+
+    One packet in a while goes by the socket: it keeps the kernel's neighbour entry and connection
+    tracking alive, and finds out whether the kernel would still send.
+    """
+    cdef uint64_t link
+    if sa.udp or not bag.has_link:
+        return 0
+    link = load_u64(&sa.link, ATOMIC_RELAXED)
+    if link and now_ns - sa.socket_ns >= <uint64_t>BY_SOCKET_MS * 1000000:
+        sa.socket_ns = now_ns
+        return 0
+    return link
+
+
 cdef Py_ssize_t make_messages(
         Mailbag *bag, uint8_t *arena, const PacketDesc *desc, Py_ssize_t n, SaOut **sa,
         uint64_t now_ns) noexcept nogil:
@@ -163,12 +194,14 @@ cdef Py_ssize_t make_messages(
     cdef const SaOut *before = NULL         # NULL: the last message takes no more
     cdef uint32_t whole = 0                 # octets of the last message
     cdef uint32_t longest = 0               # of each of its parts
-    cdef const SaOut *out
+    cdef SaOut *out
     cdef const Refusal *refusal
     cdef uint32_t length
     cdef uint8_t traffic_class, hop_limit
     cdef uint8_t class_before = 0
     cdef uint8_t limit_before = 0
+    cdef uint64_t link
+    cdef uint32_t header
     cdef Py_ssize_t i
     for i in range(n):
         if desc[i].verdict != FORWARD:
@@ -188,7 +221,12 @@ cdef Py_ssize_t make_messages(
             if length < longest:
                 before = NULL
         else:
-            begin_message(bag, messages, parts, out, traffic_class, hop_limit)
+            link = link_of(bag, out, now_ns)
+            if link:
+                header = outer_header(arena, &desc[i], out, traffic_class, hop_limit)
+                bag.parts[parts].iov_base = arena + desc[i].offset - header
+                bag.parts[parts].iov_len = length + header
+            begin_message(bag, messages, parts, out, traffic_class, hop_limit, link)
             class_before = traffic_class
             limit_before = hop_limit
             messages += 1
@@ -212,27 +250,50 @@ cdef void drop_parts(
         drop(&desc[bag.packet[bag.first[m] + k]], reason)
 
 
+cdef bint send_one(
+        int fd, const msghdr *one, PacketDesc *d, int *patience) noexcept nogil:
+    """Send one packet; False, with its reason, when it did not go."""
+    while sendmsg(fd, one, MSG_DONTWAIT | MSG_NOSIGNAL) < 0:
+        if errno == EINTR or (errno == EAGAIN and wait_for_room(fd, patience)):
+            continue
+        drop(d, R_SEND_FULL if errno == ENOBUFS or errno == EAGAIN else R_SEND_ERROR)
+        return False
+    return True
+
+
 cdef Py_ssize_t send_singles(
         int fd, Mailbag *bag, PacketDesc *desc, Py_ssize_t m, int *patience) noexcept nogil:
     """Send the parts of message `m` as datagrams of their own; returns how many went."""
     cdef msghdr one = bag.messages[m].msg_hdr
     cdef size_t parts = one.msg_iovlen
-    cdef size_t k = 0
     cdef Py_ssize_t went = 0
+    cdef size_t k
     one.msg_iovlen = 1
     one.msg_controllen -= CMSG_SPACE(sizeof(uint16_t))
-    while k < parts:
+    for k in range(parts):
         one.msg_iov = &bag.parts[bag.first[m] + k]
-        if sendmsg(fd, &one, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0:
-            went += 1
-        elif errno == EINTR or (errno == EAGAIN and wait_for_room(fd, patience)):
-            continue
-        else:
-            drop(
-                &desc[bag.packet[bag.first[m] + k]],
-                R_SEND_FULL if errno == ENOBUFS or errno == EAGAIN else R_SEND_ERROR)
-        k += 1
+        went += send_one(fd, &one, &desc[bag.packet[bag.first[m] + k]], patience)
     return went
+
+
+cdef bint send_unlinked(
+        const int *sockets, Mailbag *bag, PacketDesc *desc, SaOut **sa, Py_ssize_t m,
+        int *patience) noexcept nogil:
+    """Send by the socket what the device refused with `errno`, and leave the next hop alone.
+
+    A packet that is too long for the device says nothing about the next hop.
+    """
+    cdef Py_ssize_t part = bag.first[m]
+    cdef PacketDesc *d = &desc[bag.packet[part]]
+    cdef SaOut *out = sa[d.sa_index]
+    cdef size_t header = bag.parts[part].iov_len - d.length
+    bag.link_refused += 1
+    if errno != EMSGSIZE:
+        store_u64(&out.link, 0, ATOMIC_RELAXED)
+    bag.parts[part].iov_base = <uint8_t *>bag.parts[part].iov_base + header
+    bag.parts[part].iov_len = d.length
+    begin_message(bag, m, part, out, d.traffic_class & bag.class_mask, hop_limit_of(d), 0)
+    return send_one(sockets[bag.socket[m]], &bag.messages[m].msg_hdr, d, patience)
 
 
 cdef bint is_refusal(int error) noexcept nogil:
@@ -241,9 +302,10 @@ cdef bint is_refusal(int error) noexcept nogil:
 
 
 cdef Py_ssize_t send_run(
-        int fd, Mailbag *bag, PacketDesc *desc, SaOut **sa, Py_ssize_t start, Py_ssize_t stop,
-        int *patience, uint64_t now_ns) noexcept nogil:
+        const int *sockets, Mailbag *bag, PacketDesc *desc, SaOut **sa, Py_ssize_t start,
+        Py_ssize_t stop, int *patience, uint64_t now_ns) noexcept nogil:
     """Send messages start..stop through one socket; returns how many packets went."""
+    cdef int fd = sockets[bag.socket[start]]
     cdef Py_ssize_t went = 0
     cdef Py_ssize_t m = start
     cdef Refusal *refusal
@@ -258,6 +320,7 @@ cdef Py_ssize_t send_run(
                 parts = bag.messages[m].msg_hdr.msg_iovlen
                 went += parts
                 bag.trains += parts > 1
+                bag.linked += bag.socket[m] == LINK
                 m += 1
         elif errno == EINTR:
             continue
@@ -273,6 +336,9 @@ cdef Py_ssize_t send_run(
             refusal.until_ns = now_ns + <uint64_t>PAUSE_S * 1000000000
             bag.refused += 1
             went += send_singles(fd, bag, desc, m, patience)
+            m += 1
+        elif bag.socket[m] == LINK and errno != ENOBUFS:
+            went += send_unlinked(sockets, bag, desc, sa, m, patience)
             m += 1
         else:
             drop_parts(bag, desc, m, R_SEND_FULL if errno == ENOBUFS else R_SEND_ERROR)
@@ -292,7 +358,6 @@ cdef Py_ssize_t send_batch(
         stop = start + 1
         while stop < messages and bag.socket[stop] == bag.socket[start]:
             stop += 1
-        went += send_run(
-            sockets[bag.socket[start]], bag, desc, sa, start, stop, &patience, now_ns)
+        went += send_run(sockets, bag, desc, sa, start, stop, &patience, now_ns)
         start = stop
     return went

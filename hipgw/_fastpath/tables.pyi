@@ -43,6 +43,9 @@ class SaTables:
     def set_payload_most(
         self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int
     ) -> bool: ...
+    def set_link(
+        self, spi: int, local_hit: bytes, peer_hit: bytes, interface: int, address: bytes
+    ) -> bool: ...
     def set_subnets(
         self,
         owners: list[tuple[bytes, bytes]],

@@ -370,6 +370,30 @@ cdef class SaTables:
         store_u64(&sa.payload_most, octets, ATOMIC_RELAXED)
         return True
 
+    def set_link(self, spi, bytes local_hit, bytes peer_hit, int interface, bytes address) -> bool:
+        """Say who is the next hop of an outbound SA of protocol 50; False when there is none.
+
+        Args:
+            interface: its number, 1 to 65535; 0: not known, the raw socket sends.
+            address: of the next hop on that link, 6 octets; empty with 0.
+
+        Raises:
+            ValueError: neither.
+        """
+        check_octets("local HIT", local_hit, 16)
+        check_octets("peer HIT", peer_hit, 16)
+        if not 0 <= interface <= 0xffff or len(address) != (6 if interface else 0):
+            raise ValueError(
+                f"interface {interface} with a link address of {len(address)} octets: expected "
+                "1 to 65535 with 6, or 0 with none")
+        cdef SaOut *sa = self.out_of_spi(spi, local_hit, peer_hit)
+        if sa == NULL:
+            return False
+        store_u64(
+            &sa.link, <uint64_t>interface << 48 | <uint64_t>int.from_bytes(address, "big"),
+            ATOMIC_RELAXED)
+        return True
+
     def set_subnets(
             self, list owners, *, list peers4, list peers6, list here4, list here6,
             bint clamp_mss) -> None:

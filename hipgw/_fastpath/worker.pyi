@@ -25,6 +25,7 @@ class DataPath:
         raw6_fd: int = -1,
         hip4_fd: int = -1,
         hip6_fd: int = -1,
+        link_fd: int = -1,
         slot_octets: int = 2304,
         batch: int = 256,
         punt_octets: int = 4194304,
@@ -78,6 +79,9 @@ class DataPath:
     ) -> bool: ...
     def set_payload_most(
         self, spi: int, local_hit: bytes, peer_hit: bytes, octets: int
+    ) -> bool: ...
+    def set_link(
+        self, spi: int, local_hit: bytes, peer_hit: bytes, interface: int, address: bytes
     ) -> bool: ...
     def set_subnets(
         self,

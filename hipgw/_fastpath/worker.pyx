@@ -19,7 +19,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.answer_i1 cimport I1Desk
-from hipgw._fastpath.batch_io cimport PATIENCE, RAW4, RAW6, SOCKETS, UDP4, UDP6, slot_room
+from hipgw._fastpath.batch_io cimport LINK, PATIENCE, RAW4, RAW6, SOCKETS, UDP4, UDP6, slot_room
 from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, load_u64, store_u64
 from hipgw._fastpath.c.events cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd
 from hipgw._fastpath.descriptor cimport (
@@ -113,6 +113,7 @@ cdef class DataPath:
         udp4_fd, udp6_fd: datagram sockets of HIP's port with packet information on; -1: none.
         raw4_fd, raw6_fd: raw sockets of protocol 50; -1: none.
         hip4_fd, hip6_fd: raw sockets of protocol 139, with packet information on; -1: none.
+        link_fd: packet socket that receives nothing; -1: none. See `SaTables.set_link`.
         slot_octets: room for one packet, headroom and tailroom included.
         batch: packets a round, 1 to 256.
         punt_octets: both punt rings and the inject ring together hold about this much.
@@ -142,7 +143,7 @@ cdef class DataPath:
 
     def __cinit__(
             self, *, int tun_fd, int udp4_fd=-1, int udp6_fd=-1, int raw4_fd=-1, int raw6_fd=-1,
-            int hip4_fd=-1, int hip6_fd=-1, long slot_octets=2304, int batch=256,
+            int hip4_fd=-1, int hip6_fd=-1, int link_fd=-1, long slot_octets=2304, int batch=256,
             uint64_t punt_octets=4 << 20,
             bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False,
             queue_fds=(), uint8_t class_mask=0xff):
@@ -157,6 +158,7 @@ cdef class DataPath:
         sockets[UDP6] = udp6_fd
         sockets[RAW4] = raw4_fd
         sockets[RAW6] = raw6_fd
+        sockets[LINK] = link_fd
         self.tables = SaTables()
         self.desk = I1Desk(self.tables)
         self.delivery = <uint8_t *>calloc(1, slot_octets)
@@ -176,6 +178,7 @@ cdef class DataPath:
                 or make_inbound(self.worker[INBOUND], udp_gro) != 0):
             raise MemoryError
         self.worker[OUTBOUND].bag.has_gso = udp_gso
+        self.worker[OUTBOUND].bag.has_link = link_fd >= 0
         self.worker[INBOUND].answerer = self.desk.answerer
         self.worker[INBOUND].hip[0] = hip4_fd
         self.worker[INBOUND].hip[1] = hip6_fd
@@ -250,6 +253,10 @@ cdef class DataPath:
     def set_payload_most(self, spi, bytes local_hit, bytes peer_hit, octets) -> bool:
         """Say what the path of an outbound SA carries; see `SaTables.set_payload_most`."""
         return self.tables.set_payload_most(spi, local_hit, peer_hit, octets)
+
+    def set_link(self, spi, bytes local_hit, bytes peer_hit, int interface, bytes address) -> bool:
+        """Say who is the next hop of an outbound SA; see `SaTables.set_link`."""
+        return self.tables.set_link(spi, local_hit, peer_hit, interface, address)
 
     def set_subnets(
             self, list owners, *, list peers4, list peers6, list here4, list here6,

@@ -39,6 +39,9 @@ cdef enum:
     P_QUEUE_SUPERS              # of those taken, super-packets
     P_QUEUE_OVERRUN             # times that the kernel said ENOBUFS
     P_QUEUE_BROKEN              # messages that were no packets, and verdicts not taken
+    # Past the kernel's IP output: see link.pyx.
+    P_LINK_TX                   # of P_ESP_TX, sent to a next hop
+    P_LINK_REFUSED              # refused there, and tried by the socket
     P_COUNT
 
 cdef enum:

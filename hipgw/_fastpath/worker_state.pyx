@@ -54,6 +54,8 @@ PATH_NAMES = (
     "queue_supers",
     "queue_overrun",
     "queue_broken",
+    "link_tx",
+    "link_refused",
 )
 if len(PATH_NAMES) != P_COUNT:
     raise ImportError("worker_state.pyx and worker_state.pxd differ: one name a path counter")

@@ -20,6 +20,7 @@ from hipgw.daemon.hip_sockets import HipSockets
 from hipgw.daemon.interception import Interception, overruns_of
 from hipgw.daemon.kernel_side import KernelSide
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.next_hops import NextHops
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities
 from hipgw.daemon.path_mtu import PathMtus
@@ -69,6 +70,7 @@ def make_data_path(begun: Beginnings) -> DataPath:
         raw6_fd=descriptor_of(devices.esp, 6),
         hip4_fd=descriptor_of(devices.hip, 4),
         hip6_fd=descriptor_of(devices.hip, 6),
+        link_fd=-1 if devices.link is None else devices.link.fileno(),
         slot_octets=begun.slot_octets,
         vnet_hdr=devices.offloads.vnet_hdr,
         uso=devices.offloads.uso,
@@ -181,6 +183,8 @@ def join_parts(
     gateway.traffic.pair_of = gateway.subnets.pair_of
     gateway.mtus = PathMtus(gateway, data_path, begun.slot_octets - SLOT_SPARE_OCTETS)
     gateway.traffic.on_too_big = gateway.mtus.on_too_big
+    gateway.hops = NextHops(gateway, data_path, begun.loop, begun.devices.link_reason)
+    begun.stack.callback(gateway.hops.close)
     if begun.kernel is not None:
         begun.kernel.start(gateway, begun.loop)
         if gateway.subnets.tunnels is not None:

@@ -115,6 +115,8 @@ class Daemon:
             log.info("ready", extra={"hit": gateway.facts.hits[0], "took_ms": took_ms})
             notify("READY=1")
             self._keep_running({"addresses": AddressWatch(gateway).run})
+            if gateway.hops is not None:
+                gateway.hops.start()
             await self._stopped.wait()
             notify("STOPPING=1")
         finally:
@@ -160,6 +162,7 @@ class Daemon:
             queues=queue_numbers(config),
             cut_queue=subnet_queue(config),
             discover_mtu=config.network.path_mtu_discovery,
+            raw_sending=config.offload.raw,
         )
         ciphers = choose_ciphers(config.offload.crypto)
         self._clear_kernel()
@@ -244,8 +247,10 @@ class Daemon:
         if not name:
             return
         # The new user need not be able to read where Python keeps its modules.
+        import hipgw.netlink.filter_chains  # noqa: PLC0415
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
+        import hipgw.netlink.next_hop  # noqa: PLC0415
         import hipgw.netlink.packet_filter  # noqa: PLC0415
         import hipgw.netlink.prefix_routes  # noqa: PLC0415
         import hipgw.netlink.tunnels  # noqa: F401, PLC0415

@@ -27,7 +27,7 @@ from hipgw.daemon.strict_toml import (
 from hipgw.dataplane.ciphers import CipherBackend
 from hipgw.dataplane.interface import Preference
 from hipgw.drivers.nfqueue import Intercept
-from hipgw.drivers.offload import Offload
+from hipgw.drivers.offload import Offload, RawSending
 from hipgw.proto.config import PUZZLE_PEERS_MOST
 from hipgw.resolve import Peer
 from hipgw.values import (
@@ -51,6 +51,7 @@ SUITES_MOST: Final = 6
 """RFC 7401 section 5.2.8, RFC 7402 section 5.1.2."""
 INTERCEPTS: Final = {way.value: way for way in Intercept}
 OFFLOADS: Final = {switch.value: switch for switch in Offload}
+RAW_SENDING: Final = {way.value: way for way in RawSending}
 BACKENDS: Final = {preference.value: preference for preference in Preference}
 CIPHER_BACKENDS: Final = {backend.value: backend for backend in CipherBackend}
 PUZZLE_K: Final = read.whole_number(0, 28, "bits")
@@ -131,6 +132,7 @@ class OffloadOptions:
 
     tun: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
     udp: Offload = option(Offload.AUTO, read.one_of(OFFLOADS))
+    raw: RawSending = option(RawSending.AUTO, read.one_of(RAW_SENDING))
     crypto: CipherBackend = option(CipherBackend.AUTO, read.one_of(CIPHER_BACKENDS))
 
 

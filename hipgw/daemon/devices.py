@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hipgw.drivers.icmp import open_icmp
+from hipgw.drivers.link import open_link
 from hipgw.drivers.nfqueue import open_queue
-from hipgw.drivers.offload import Offload, Offloads, enable_udp
+from hipgw.drivers.offload import Offload, Offloads, RawSending, enable_udp
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
 from hipgw.drivers.udp import open_hip_udp
+from hipgw.errors import HostError
 from hipgw.values import ESP_PROTOCOL, HIP_PROTOCOL
 
 FAMILIES: Final = (4, 6)
@@ -40,6 +42,10 @@ class Devices:
     icmp: dict[int, socket.socket]
     """What routers say about packets that are too big; empty when nobody asks for it."""
     offloads: Offloads
+    link: socket.socket | None = None
+    """Sends ESP of protocol 50 to next hops; None without."""
+    link_reason: str = ""
+    """Why there is none."""
     queues: tuple[socket.socket, ...] = ()
     """Netfilter queues, read by the data path."""
 
@@ -55,6 +61,7 @@ def open_devices(
     queues: Iterable[int] = (),
     cut_queue: int | None = None,
     discover_mtu: bool = True,
+    raw_sending: RawSending = RawSending.AUTO,
 ) -> Devices:
     """Open everything; `stack` closes it.
 
@@ -87,7 +94,22 @@ def open_devices(
     opened = [stack.enter_context(open_queue(number, fail_open=True)) for number in queues]
     if cut_queue is not None:
         opened.append(stack.enter_context(open_queue(cut_queue, gso=False, fail_open=True)))
-    return Devices(tun, hip, esp, udp, icmp, offloads, tuple(opened))
+    link, link_reason = open_next_hop_socket(stack, raw_sending, discover_mtu=discover_mtu)
+    return Devices(tun, hip, esp, udp, icmp, offloads, link, link_reason, tuple(opened))
+
+
+def open_next_hop_socket(
+    stack: ExitStack, wanted: RawSending, *, discover_mtu: bool
+) -> tuple[socket.socket | None, str]:
+    """The packet socket, or None and why not; raw sockets do without."""
+    if wanted is RawSending.SOCKET:
+        return None, "as configured"
+    if not discover_mtu:  # what goes to a next hop is not fragmented on the way
+        return None, "no path MTU discovery"
+    try:
+        return stack.enter_context(open_link()), ""
+    except HostError as error:
+        return None, str(error)
 
 
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:

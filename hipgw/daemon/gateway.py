@@ -47,6 +47,7 @@ from hipgw.values import Direction, Hit, Lsi, Path, SecurityAssociation
 
 if TYPE_CHECKING:
     from hipgw.daemon.interface_watch import InterfaceWatch
+    from hipgw.daemon.next_hops import NextHops
     from hipgw.daemon.opportunity import Opportunity
     from hipgw.daemon.own_identities import OwnIdentities
     from hipgw.daemon.path_mtu import PathMtus
@@ -98,8 +99,8 @@ class HostFacts:
 class Gateway:
     """Holds the parts; is the `EngineHost`, and tells what happens to whoever waits for it.
 
-    `engine`, `traffic`, `own`, `opportunity`, `subnets` and `mtus` are set by the composition right
-    after making it: they need it, and it needs them.
+    `engine`, `traffic`, `own`, `opportunity`, `subnets`, `mtus` and `hops` are set by the
+    composition right after making it: they need it, and it needs them.
     """
 
     engine: EngineLoop
@@ -109,6 +110,7 @@ class Gateway:
     subnets: SubnetRoutes | None = None
     mtus: PathMtus | None = None
     interface: InterfaceWatch | None = None
+    hops: NextHops | None = None
 
     def __init__(
         self,
@@ -182,10 +184,12 @@ class Gateway:
             self._measure(move.local, move.peer)
 
     def _measure(self, local: Hit, peer: Hit) -> None:
-        """Tell the data path how long packets of an outbound SA may be."""
+        """Tell the data path how long packets of an outbound SA may be, and where they go first."""
         record = self.sas.outbound_of(local, peer)
         if self.mtus is not None and record is not None:
             self.mtus.apply(record)
+        if self.hops is not None and record is not None:
+            self.hops.apply(record)
 
     def limit(self, limit: LimitPath) -> None:
         """Limit one outbound direction, or end that."""

@@ -11,7 +11,7 @@ from hipgw.daemon.interception import interception_check
 from hipgw.daemon.kernel_side import kernel_check
 from hipgw.drivers.offload import Offloads
 
-OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused")
+OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "link_tx")
 
 
 def health_view(gateway: Gateway) -> list[dict[str, str]]:
@@ -86,7 +86,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
         remedy="report the traceback in the daemon's log",
     )
     counters = gateway.data_counters()
-    checks.append(_offload_check(facts.offloads, counters))
+    raw = "by socket" if gateway.hops is None else gateway.hops.state
+    checks.append(_offload_check(facts.offloads, raw, counters))
     checks += cipher_checks(facts.ciphers)
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))
@@ -97,7 +98,7 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     return checks
 
 
-def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str, str]:
+def _offload_check(offloads: Offloads, raw: str, counters: Mapping[str, int]) -> dict[str, str]:
     """Which offloads are on, why one is not, and how often each was of use."""
     tun = [
         word
@@ -116,6 +117,7 @@ def _offload_check(offloads: Offloads, counters: Mapping[str, int]) -> dict[str,
             ("UDP", udp, offloads.udp_reason),
         )
     ]
+    spelled.append(f"raw ESP: {raw}")
     refused = counters.get("gso_refused", 0)
     used = ", ".join(f"{name} {counters.get(name, 0)}" for name in OFFLOAD_COUNTERS)
     return {

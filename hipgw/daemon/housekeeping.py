@@ -40,11 +40,15 @@ class Housekeeping:
                 self.look_for_traffic()
             if self._gateway.interface is not None:
                 self._gateway.interface.look()
+            if self._gateway.hops is not None:
+                self._gateway.hops.look()
             if self._gateway.kernel is not None:
                 self._gateway.kernel.tick()
             if ticks % TICKS_PER_ROUND == 0:
                 self.look_at_files()
                 self.look_at_mtus()
+                if self._gateway.hops is not None:
+                    self._gateway.hops.refresh()
 
     def look_for_traffic(self) -> None:
         """Give the engine the counters of every SA that carried something since the last look.

@@ -27,6 +27,15 @@ class Offload(StrEnum):
     OFF = "off"
 
 
+class RawSending(StrEnum):
+    """How ESP of protocol 50 leaves: `raw` of `[offload]`."""
+
+    AUTO = "auto"
+    """To the next hop where that is known and no packet filter is in the way, else as SOCKET."""
+    SOCKET = "socket"
+    """Through the kernel's IP output, by a raw socket."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offloads:
     """What is on, and why something is not."""

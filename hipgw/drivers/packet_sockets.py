@@ -74,14 +74,20 @@ def open_socket(
 
 def _set_buffers(opened: socket.socket) -> None:
     """Large buffers; beyond the system's limit only with CAP_NET_ADMIN, else up to the limit."""
-    for forced, asked in (
-        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
-        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
-    ):
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
-        except PermissionError:
-            opened.setsockopt(socket.SOL_SOCKET, asked, BUFFER_OCTETS)
+    _set_buffer(opened, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+    set_send_buffer(opened)
+
+
+def set_send_buffer(opened: socket.socket) -> None:
+    """The same for what is sent, of a socket that `open_socket` has not made."""
+    _set_buffer(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+
+
+def _set_buffer(opened: socket.socket, forced: int, asked: int) -> None:
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
+    except PermissionError:
+        opened.setsockopt(socket.SOL_SOCKET, asked, BUFFER_OCTETS)
 
 
 _REMEDIES: Final = {

@@ -19,6 +19,7 @@ import pytest
 
 from hipgw._fastpath.worker import PUNT_NO_SA, DataPath
 from hipgw.dataplane.user import UserBackend
+from hipgw.drivers.link import open_link
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import open_tun
 from hipgw.drivers.udp import open_hip_udp
@@ -116,7 +117,8 @@ def node(namespace: str, number: int) -> Iterator[Node]:
         raws = [
             run_inside(namespace, lambda family=family: open_raw(50, family)) for family in (4, 6)
         ]
-        for opened in (four, six, *raws):
+        link = run_inside(namespace, open_link)
+        for opened in (four, six, *raws, link):
             stack.callback(opened.close)
         path = DataPath(
             tun_fd=tun.fd,
@@ -124,6 +126,7 @@ def node(namespace: str, number: int) -> Iterator[Node]:
             udp6_fd=six.fileno(),
             raw4_fd=raws[0].fileno(),
             raw6_fd=raws[1].fileno(),
+            link_fd=link.fileno(),
         )
         made = Node(namespace, number, path, UserBackend(path))
         made.ip("address", "add", f"{HITS[number]}/128", "dev", "hip0", "nodad")

@@ -72,3 +72,13 @@ cdef extern from "<netinet/in.h>" nogil:
         IPV6_HOPLIMIT
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
+
+cdef extern from "<linux/if_packet.h>" nogil:
+    struct sockaddr_ll:
+        uint16_t sll_family
+        uint16_t sll_protocol
+        int sll_ifindex
+        uint16_t sll_hatype
+        uint8_t sll_pkttype
+        uint8_t sll_halen
+        uint8_t sll_addr[8]
