@@ -62,7 +62,7 @@ MTU_LOOK_UPS: Final = 256
 CLOSE_S: Final = 1.0
 """How long the stop waits for answers to its CLOSEs."""
 FIRST_R1_S: Final = 2.0
-KERNEL_ANSWER_S: Final = 0.1
+KERNEL_ANSWER_S: Final = 0.3
 """Enough when all modules are there; associations that begin before it has come move later."""
 SOCKET_DIRECTORY_MODE: Final = 0o755
 STATE_DIRECTORY_MODE: Final = 0o700

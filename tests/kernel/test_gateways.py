@@ -39,10 +39,17 @@ def lost(traffic: CountingDatagrams) -> set[int]:
     return set(range(traffic.sent)) - set(traffic.numbers)
 
 
+def has_answered(host: LabHost) -> bool:
+    """Whether its kernel has said what it can do: what begins before is user space's."""
+    checks = {check["name"]: check["detail"] for check in host.ask("doctor")["checks"]}
+    return "pairs in the kernel" in checks["kernel BEET"]
+
+
 def test_the_first_packet_arrives_and_the_counters_are_those_of_user_space() -> None:
     with Lab.pair(name="first", settings=OPTIONS) as lab:
         lab.start_daemons(patience_s=PATIENCE_S)
         a, b = lab.host("a"), lab.host("b")
+        until(lambda: has_answered(a) and has_answered(b), "the kernels have answered")
         ping(a, b, 3)
         assert carriers(a) == carriers(b) == {"kernel"}
         for host in (a, b):
