@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any, Final, Protocol
 
-from hipgw._fastpath import worker
+from hipgw._fastpath import punts
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets, Pair
 from hipgw.daemon.hip_sockets import HipSockets
@@ -195,14 +195,14 @@ class Traffic:
         self.on_too_big: Callable[[bytes, int], None] = lambda _packet, _mtu: None
         """Answers a packet that its path does not carry."""
         self._handlers: dict[int, Callable[[bytes, tuple[Any, ...]], None]] = {
-            worker.PUNT_NO_SA: self.on_no_sa,
-            worker.PUNT_CONTROL: self.on_control,
-            worker.PUNT_CONTROL_RAW: self.on_raw_control,
-            worker.PUNT_FIRST_ESP: self.on_first_esp,
-            worker.PUNT_FAMILY: self.on_family,
-            worker.PUNT_EXPIRE: self.on_expire,
-            worker.PUNT_STRANGE: self.on_strange,
-            worker.PUNT_TOO_BIG: lambda packet, meta: self.on_too_big(packet, meta[0]),
+            punts.PUNT_NO_SA: self.on_no_sa,
+            punts.PUNT_CONTROL: self.on_control,
+            punts.PUNT_CONTROL_RAW: self.on_raw_control,
+            punts.PUNT_FIRST_ESP: self.on_first_esp,
+            punts.PUNT_FAMILY: self.on_family,
+            punts.PUNT_EXPIRE: self.on_expire,
+            punts.PUNT_STRANGE: self.on_strange,
+            punts.PUNT_TOO_BIG: lambda packet, meta: self.on_too_big(packet, meta[0]),
         }
 
     def set_own(

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from hipgw._fastpath.worker import PUNT_NO_SA, DataPath
+from hipgw._fastpath.punts import PUNT_NO_SA
+from hipgw._fastpath.worker import DataPath
 from hipgw.dataplane.user import UserBackend
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import open_tun

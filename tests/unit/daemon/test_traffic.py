@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hipgw._fastpath import worker
+from hipgw._fastpath import punts
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
@@ -222,12 +222,12 @@ def test_a_close_removes_the_sas_on_both_sides(tmp_path: Path) -> None:
 def test_esp_that_nobody_can_open_calls_the_peer_at_that_address(tmp_path: Path) -> None:
     async def story(a: MemoryGateway, b: MemoryGateway) -> None:
         stranger = (bytes([192, 0, 2, 77]), 0, 50, 0x1234)
-        a.data_path.punts = [(worker.PUNT_STRANGE, b"", stranger)]
+        a.data_path.punts = [(punts.PUNT_STRANGE, b"", stranger)]
         a.traffic.take_punts()
         await settled(a, b)
         assert states(a) == []
         known = (bytes([127, 0, 0, 1]), 0, 50, 0x1234)
-        a.data_path.punts = [(worker.PUNT_STRANGE, b"", known)] * 3
+        a.data_path.punts = [(punts.PUNT_STRANGE, b"", known)] * 3
         a.traffic.take_punts()
         await settled(a, b)
         assert states(a) == [State.ESTABLISHED]
@@ -270,10 +270,10 @@ def test_punts_go_to_their_handlers(tmp_path: Path) -> None:
         (tmp_path / "b" / "tcp").write_text("head\n 0: 00000000:0050 0:0 0A\n")
         control = (bytes([127, 0, 0, 1]), 10500, bytes(4))
         a.data_path.punts = [
-            (worker.PUNT_FAMILY, packet, (7, 6, 80)),
-            (worker.PUNT_FAMILY, packet, (7, 6, 81)),
-            (worker.PUNT_CONTROL, b"x" * 40, control),
-            (worker.PUNT_CONTROL, b"x" * 40, (*control[:2], bytes([127, 0, 0, 1]))),
+            (punts.PUNT_FAMILY, packet, (7, 6, 80)),
+            (punts.PUNT_FAMILY, packet, (7, 6, 81)),
+            (punts.PUNT_CONTROL, b"x" * 40, control),
+            (punts.PUNT_CONTROL, b"x" * 40, (*control[:2], bytes([127, 0, 0, 1]))),
             (99, b"", ()),
         ]
         a.traffic.take_punts()

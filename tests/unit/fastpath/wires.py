@@ -32,7 +32,7 @@ PASSED = {
     "tun_rx", "esp_tx", "net_rx", "esp_rx", "tun_tx", "punt_control", "punt_no_sa", "punt_family",
     "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "read_trouble",
     "i1_received", "r1_sent",
-    "queue_rx", "queue_left", "queue_supers", "queue_overrun", "queue_broken",
+    "queue_rx", "queue_left", "queue_supers", "queue_overrun", "queue_broken", "handed_over",
 }  # fmt: skip
 PATIENCE_S = 10.0
 EVERY_OFFLOAD = {"vnet_hdr": True, "uso": True, "udp_gso": True, "udp_gro": True}
