@@ -12,6 +12,7 @@ import pytest
 
 from hipgw._fastpath import punts
 from hipgw.daemon.housekeeping import Housekeeping
+from hipgw.daemon.ports import KNOWN_S
 from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
 from hipgw.proto import Compute, JobId, LimitPath, MoveSa, State
@@ -282,7 +283,13 @@ def test_punts_go_to_their_handlers(tmp_path: Path) -> None:
         assert a.traffic.counters == {"control_unreadable": 1, "punt_unknown": 1}
         assert sum(a.engine.endpoint.counters.values()) == 1
         a.traffic.forget_old(a.engine.now() + 3)
-        assert a.data_path.families[1:] == [(6, 80, 0)]
+        assert a.data_path.families[1:] == [(6, 80, 4)]  # never unknown in between
+        (tmp_path / "b" / "tcp").write_text("head\n")
+        await asyncio.sleep(KNOWN_S)
+        a.traffic.forget_old(a.engine.now() + 6)
+        assert a.data_path.families[2:] == [(6, 80, 0)]
+        a.traffic.forget_old(a.engine.now() + 9)
+        assert len(a.data_path.families) == 3
 
     tell(tmp_path, story)
 
