@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.kernel import KernelBackend
-from hipgw.dataplane.kernel_filter import EspFilter
 from hipgw.dataplane.kernel_pairs import OWNERSHIP, KernelPair, KernelSa
 from hipgw.dataplane.kernel_suites import KernelEsp, probe_kernel
+from hipgw.drivers.esp_filter import EspFilter
 from hipgw.netlink.xfrm import (
     Acquired,
     Event,
@@ -270,8 +270,8 @@ def clear_kernel_leftovers() -> int:
 def open_kernel_side(
     stack: ExitStack,
     preference: Preference,
-    raw_esp: Mapping[int, socket.socket],
-    udp: Mapping[int, socket.socket],
+    raw_esp: Mapping[int, Sequence[socket.socket]],
+    udp: Mapping[int, Sequence[socket.socket]],
 ) -> KernelSide | None:
     """Probe the kernel and open what it takes; `stack` closes it.  None if it is not wanted.
 
@@ -303,13 +303,14 @@ def open_kernel_side(
     return side
 
 
-def _hand_over_udp(udp: Mapping[int, socket.socket], esp: KernelEsp) -> frozenset[int]:
+def _hand_over_udp(udp: Mapping[int, Sequence[socket.socket]], esp: KernelEsp) -> frozenset[int]:
     """Have the kernel take ESP out of our UDP sockets; the families where it does."""
     families = set()
-    for family, channel in udp.items():
+    for family, group in udp.items():
         if esp.reason_against(EspSuite.AES_128_CBC_HMAC_SHA256, family, is_udp=True):
             continue
-        channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
+        for channel in group:
+            channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         families.add(family)
     return frozenset(families)
 
