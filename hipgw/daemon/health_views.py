@@ -8,6 +8,7 @@ from typing import Final
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
 from hipgw.daemon.kernel_side import kernel_check
+from hipgw.daemon.worker_plan import workers_check
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import Offloads
 
@@ -87,6 +88,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     )
     counters = gateway.data_counters()
     checks.append(_offload_check(facts.offloads, counters))
+    handed, lost = (counters.get(name, 0) for name in ("handed_over", "handover_full"))
+    checks.append(workers_check(facts.workers, facts.steering, handed, lost))
     if facts.ciphers is not None:
         add("crypto", is_good=True, detail=_ciphers(facts.ciphers))
     where, overruns = gateway.interception.where, gateway.queue_overruns()
