@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from tests.unit.fastpath.wires import (
 )
 
 LOOPBACK = bytes([127, 0, 0, 1])
+UDP_SEGMENT = 103
 FLOWS = 12
 NUMBERS = 400
 UNDER_WAY = 64
@@ -202,6 +204,32 @@ def test_new_keys_under_way_lose_nothing() -> None:
         for machine in (a, b):
             counted = machine.path.counters()
             assert not NEVER & dropped(dict.fromkeys(counted, 0), counted).keys()
+
+
+def test_a_train_of_several_associations_is_shared_out_in_order() -> None:
+    """As GRO makes one of what comes from one address and port."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as catcher,
+        machines(1, 2, udp_gro=True) as (a, b),
+    ):
+        catcher.bind(("127.0.0.1", 0))
+        catcher.settimeout(PATIENCE_S)
+        for number, peer in enumerate(PEERS[:2]):
+            a.install_out(spi_of(number), peer, catcher.getsockname()[1])
+            b.install_in(spi_of(number), peer)
+        sealed = []
+        for number in range(0, 500, 50):  # of one length
+            for flow in range(2):
+                a.queues[0].send(inner(flow, number))
+                sealed.append(catcher.recv(4096))
+        size = struct.pack("=H", len(sealed[0]))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            target = "127.0.0.1", b.port(0)
+            sender.sendmsg([b"".join(sealed)], [(socket.IPPROTO_UDP, UDP_SEGMENT, size)], 0, target)
+        found = read_flows(b, len(sealed), threading.Semaphore())
+        assert found == {flow: list(range(0, 500, 50)) for flow in range(2)}
+        counted = b.path.counters()
+        assert (counted["gro_in"], counted["handed_over"]) == (1, len(sealed) // 2)
 
 
 def test_what_the_control_plane_injects_goes_to_the_owner() -> None:
