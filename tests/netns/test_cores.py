@@ -33,7 +33,7 @@ pytestmark = pytest.mark.netns
 
 ODD = 0x9E3779B1
 FLOWS = 8
-DATAGRAMS = 1000
+DATAGRAMS = 500
 NEVER = {
     "icv_wrong", "esp_replayed", "too_old", "spi_unknown", "inner_malformed", "truncated",
     "handover_full", "sequence_spent", "tun_full", "send_full",
@@ -81,13 +81,6 @@ def running(
 
 def drops(host: LabHost) -> dict[str, int]:
     return {drop["reason"]: drop["count"] for drop in host.ask("drops")["drops"] if drop["count"]}
-
-
-def handed_over(host: LabHost) -> int:
-    [row] = [check for check in host.ask("doctor")["checks"] if check["name"] == "workers"]
-    found = re.search(r"(\d+) packets handed over", row["detail"])
-    assert found is not None, row
-    return int(found[1])
 
 
 def flows_of(hub: LabHost, others: list[LabHost]) -> list[NumberedFlows]:
@@ -178,7 +171,6 @@ def test_without_a_program_answers_do_not_move_a_flow(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("workers", "encapsulation", "family", "intercept"),
     [
-        (1, "udp", 4, "tun"),
         (2, "udp", 4, "tun"),
         (4, "udp", 6, "tun"),
         (2, "raw", 6, "tun"),
@@ -213,8 +205,6 @@ def test_no_flow_is_reordered(
             assert [entry["rekeys"] for entry in host.ask("associations")["associations"]] == (
                 [1] * (3 if host is hub else 1)
             )
-        if workers == 4:  # packets to LSIs have another queue than those to HITs
-            assert sum(handed_over(host) for host in (hub, *others)) > 0
 
 
 def test_pinned_workers_that_poll_carry_packets_after_the_privileges_are_gone() -> None:
