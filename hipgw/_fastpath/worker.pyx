@@ -171,7 +171,8 @@ cdef class DataPath(SaFace):
         cdef WorkerState *into = self.worker[2 * pair + INBOUND]
         cdef uint64_t handed = HANDED_OCTETS
         cdef int k
-        tun_fd, *sockets = fds
+        tun_fd, udp4_fd, udp6_fd, raw4_fd, raw6_fd = fds
+        sockets = (udp4_fd, udp6_fd, raw4_fd, raw6_fd)
         os.set_blocking(tun_fd, False)
         for k in range(SOCKETS):
             out.sockets[k] = into.sockets[k] = sockets[k]

@@ -280,6 +280,8 @@ def test_what_cannot_be_is_refused() -> None:
         row = far.fileno(), -1, -1, -1, -1
         with pytest.raises(ValueError, match="17 pairs of workers: expected 1 to 16"):
             DataPath(tun_fd=far.fileno(), more_fds=[row] * 16)
+        with pytest.raises(ValueError, match="values to unpack"):
+            DataPath(tun_fd=far.fileno(), more_fds=[row[:2]])  # type: ignore[list-item]
         copy = os.dup(far.fileno())
         path = DataPath(tun_fd=far.fileno(), more_fds=[(copy, -1, -1, -1, -1)])
         assert path.pairs == 2
