@@ -1,5 +1,8 @@
+from typing_extensions import disjoint_base
+
 from hipgw._fastpath.tables import SaTables, _SaRow
 
+@disjoint_base
 class SaFace:
     @property
     def tables(self) -> SaTables: ...
