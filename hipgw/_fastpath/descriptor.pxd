@@ -12,6 +12,7 @@ cdef enum Verdict:
     DROP = 1
     PUNT = 2
     ANSWERED = 3                # came to its end here, and is no drop
+    HANDED = 4                  # goes on in the worker that owns its SA
 
 cdef packed struct PacketDesc:
     uint32_t offset             # octets from arena start to the first octet of the packet

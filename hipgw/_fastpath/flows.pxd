@@ -1,10 +1,10 @@
 """Which family the local host uses for a flow: HITs (6) or LSIs (4).
 
 BEET carries no inner header, so an inbound TCP or UDP payload does not say whether the local
-socket is bound to a HIT or an LSI.  The outbound worker notes the family of each flow it sends;
+socket is bound to a HIT or an LSI.  The outbound workers note the family of each flow they send;
 for flows that the peer begins, the control plane says who listens on a port.
 
-Both tables are lossy hints, one writer a table, read with relaxed atomics: a lost or stale entry
+Both tables are lossy hints, words written and read with relaxed atomics: a lost or stale entry
 costs a question to the control plane, nothing else.
 """
 

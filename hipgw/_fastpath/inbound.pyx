@@ -1,8 +1,8 @@
-"""The inbound worker: sockets to TUN device.
+"""An inbound worker: sockets to TUN device.
 
 A round: wait; for each socket with something to read, receive once, and run what came, a batch at
 a time, through the nodes
-    classify -> esp_open -> choose_family (or unwrap_routed) -> coalesce -> write
+    classify (-> hand over) -> esp_open -> choose_family (or unwrap_routed) -> coalesce -> write
 Trains are opened where they lie; `write` rebuilds the inner headers beside them.  I1s of strangers
 are answered (answer_i1); other control packets are punted as they are, and so are payloads of which
 nobody knows yet whether the local socket speaks HIT or LSI (then rebuilt over HITs).  The arenas
@@ -18,7 +18,7 @@ from hipgw._fastpath.answer_i1 cimport answer_i1_batch, is_i1
 from hipgw._fastpath.batch_io cimport RAW4, RAW6, Arena, slot_room
 from hipgw._fastpath.beet cimport IP_HEADER_MOST, beet_header
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, load_u64
-from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
+from hipgw._fastpath.c.events cimport epoll_event
 from hipgw._fastpath.c.sockets cimport AF_INET6, ntohs, sockaddr_in, sockaddr_in6
 from hipgw._fastpath.classify cimport (
     CARRIER_RAW4,
@@ -39,8 +39,9 @@ from hipgw._fastpath.flows cimport (
     PROTOCOL_UDP,
     family_of_flow,
 )
+from hipgw._fastpath.handover cimport hand_over_batch, take_handed
 from hipgw._fastpath.octets cimport load_be16, load_be32
-from hipgw._fastpath.quiet cimport INBOUND, enter_batch, leave_batch
+from hipgw._fastpath.quiet cimport enter_batch, leave_batch
 from hipgw._fastpath.reasons cimport R_PUNT_FULL, R_SPI_UNKNOWN
 from hipgw._fastpath.receive cimport (
     Received,
@@ -76,6 +77,7 @@ from hipgw._fastpath.worker_state cimport (
     STRANGERS,
     TRAIN_OCTETS,
     WorkerState,
+    await_events,
     back_off,
     now_ns,
     push_punt,
@@ -253,27 +255,47 @@ cdef void punt_control(
 cdef void control_batch(
         WorkerState *w, int fd, const uint8_t *arena, Py_ssize_t n, bint is_raw) noexcept nogil:
     """HIP packets: I1s of strangers are answered here, the rest is the control plane's."""
-    answer_i1_batch(w.answerer, fd, is_raw, &w.bag, arena, w.desc, n, now_ns())
-    w.path[P_I1_RX] = w.answerer.received
-    w.path[P_R1_TX] = w.answerer.sent
+    if w.answerer != NULL:
+        answer_i1_batch(w.answerer, fd, is_raw, &w.bag, arena, w.desc, n, now_ns())
+        w.path[P_I1_RX] = w.answerer.received
+        w.path[P_R1_TX] = w.answerer.sent
     punt_control(w, arena, n, is_raw)
+
+
+cdef void carry_inward(WorkerState *w, uint8_t *arena, Py_ssize_t n) noexcept nogil:
+    """The nodes behind `classify`."""
+    cdef SaIn **sa = <SaIn **>w.sa
+    if esp_open_batch(arena, w.desc, n, sa, now_ns()):
+        choose_family(w, arena, n)
+        gather_batch(
+            arena, w.desc, n, sa, &w.bundles, w.writer.takes_tcp, w.writer.takes_udp)
+        w.path[P_TUN_TX] += write_bundles(&w.writer, arena, w.desc, &w.bundles, sa)
+        w.path[P_COALESCED_OUT] = w.writer.supers
+        w.path[P_GSO_REFUSED] = w.writer.refused
+
+
+cdef void carry_handed(WorkerState *w) noexcept nogil:
+    """What other workers received and counted, ESP of SAs that this one owns."""
+    cdef Py_ssize_t n = take_handed(w, 0)
+    if n == 0:
+        return
+    enter_batch(&w.index.marks, w.number)
+    if classify_inbound_batch(w.arena.octets, w.desc, n, CARRIER_RAW6, w.index, w.sa):
+        carry_inward(w, w.arena.octets, n)
+    settle_batch(w, n)
+    leave_batch(&w.index.marks, w.number)
 
 
 cdef void inbound_batch(
         WorkerState *w, int fd, uint8_t *arena, Py_ssize_t n, Carrier carrier) noexcept nogil:
     """The nodes, over descriptors 0..n."""
-    cdef SaIn **sa = <SaIn **>w.sa
     cdef Py_ssize_t esp = classify_inbound_batch(arena, w.desc, n, carrier, w.index, w.sa)
     w.path[P_NET_RX] += n
     w.path[P_ESP_RX] += esp
     if esp:
-        if esp_open_batch(arena, w.desc, n, sa, now_ns()):
-            choose_family(w, arena, n)
-            gather_batch(
-                arena, w.desc, n, sa, &w.bundles, w.writer.takes_tcp, w.writer.takes_udp)
-            w.path[P_TUN_TX] += write_bundles(&w.writer, arena, w.desc, &w.bundles, sa)
-            w.path[P_COALESCED_OUT] = w.writer.supers
-            w.path[P_GSO_REFUSED] = w.writer.refused
+        if w.equals != NULL:
+            hand_over_batch(w, arena, n, True)
+        carry_inward(w, arena, n)
     if esp < n:
         tell_strange(w, arena, n, carrier)
         control_batch(w, fd, arena, n, False)
@@ -310,12 +332,12 @@ cdef void receive(WorkerState *w, int fd) noexcept nogil:
         n = next_datagrams(&w.bag, arena, &received, w.desc)
         if n == 0:
             break
-        enter_batch(&w.index.marks, INBOUND)
+        enter_batch(&w.index.marks, w.number)
         if is_hip:
             raw_control_batch(w, fd, arena.octets, n, carrier)
         else:
             inbound_batch(w, fd, arena.octets, n, carrier)
-        leave_batch(&w.index.marks, INBOUND)
+        leave_batch(&w.index.marks, w.number)
     w.path[P_GRO_IN] = w.bag.trains
 
 
@@ -323,11 +345,13 @@ cdef void inbound_loop(WorkerState *w) noexcept nogil:
     cdef epoll_event events[EVENTS]
     cdef int ready, i
     while not load_u64(&w.stop, ATOMIC_ACQUIRE):
-        ready = epoll_wait(w.epoll_fd, events, EVENTS, -1)
+        ready = await_events(w, events, EVENTS, True)
         w.trouble = ready < 0 and errno != EINTR
         for i in range(ready):
             if events[i].data.fd == w.wake_fd:
                 quench(w.wake_fd)
+                if w.handed != NULL:
+                    carry_handed(w)
             else:
                 receive(w, events[i].data.fd)
         if w.trouble:

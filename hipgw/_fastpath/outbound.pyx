@@ -1,8 +1,9 @@
-"""The outbound worker: TUN device, or netfilter queues, to sockets.
+"""An outbound worker: TUN device, or netfilter queues, to sockets.
 
-A round: wait; take what the control plane injected, then what the TUN device holds, up to one
-batch; then what a netfilter queue holds, up to another one; run each through the nodes
-    segment -> classify -> beet_strip -> note_flow -> esp_seal -> send
+A round: wait; take what the control plane injected and other workers handed over, then what the TUN
+device holds, up to one batch; then what a netfilter queue holds, up to another one; run each
+through the nodes
+    segment -> classify (-> hand over) -> beet_strip -> note_flow -> esp_seal -> send
 and punt what has no SA.  All packets stay in their slots of the arena, which is the worker's own;
 headers are taken off and put on in the headroom and tailroom.  A packet ends sent, punted or
 dropped, and adds one to exactly one counter.
@@ -18,13 +19,14 @@ from libc.string cimport memcmp, memcpy, memset
 from hipgw._fastpath.batch_io cimport slot_room
 from hipgw._fastpath.beet cimport beet_strip_batch
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
-from hipgw._fastpath.c.events cimport epoll_event, epoll_wait
+from hipgw._fastpath.c.events cimport epoll_event
 from hipgw._fastpath.classify cimport classify_outbound_batch
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, HEADROOM_OCTETS, PUNT, PacketDesc
 from hipgw._fastpath.esp cimport esp_seal_batch
 from hipgw._fastpath.flows cimport PROTOCOL_TCP, PROTOCOL_UDP, note_flow
+from hipgw._fastpath.handover cimport hand_over_batch, take_handed
 from hipgw._fastpath.queue_io cimport fetch_queued, has_queued, read_queued
-from hipgw._fastpath.quiet cimport OUTBOUND, enter_batch, leave_batch
+from hipgw._fastpath.quiet cimport enter_batch, leave_batch
 from hipgw._fastpath.reasons cimport R_PUNT_FULL, R_TOO_BIG
 from hipgw._fastpath.rings cimport (
     PUNT_EXPIRE,
@@ -56,6 +58,7 @@ from hipgw._fastpath.worker_state cimport (
     P_TSO_IN,
     P_TUN_RX,
     WorkerState,
+    await_events,
     back_off,
     now_ns,
     push_punt,
@@ -155,7 +158,7 @@ cdef void tell_expiry(WorkerState *w, Py_ssize_t n) noexcept nogil:
         if w.desc[i].verdict == PUNT:
             continue
         sa = <SaOut *>w.sa[w.desc[i].sa_index]
-        if sa == before or sa == NULL:
+        if sa == before or sa == NULL or sa.pair != w.pair:
             continue
         before = sa
         if sa.sequence < <uint64_t>SOFT_LIMIT or sa.expire_told:
@@ -188,15 +191,17 @@ cdef void tell_too_big(WorkerState *w, Py_ssize_t n, uint64_t now) noexcept nogi
         push_punt(w, &head, w.arena.octets + d.offset, min(d.length, <uint32_t>TOO_BIG_OCTETS))
 
 
-cdef void outbound_batch(WorkerState *w, Py_ssize_t n) noexcept nogil:
-    """The nodes, over descriptors 0..n."""
+cdef void outbound_batch(WorkerState *w, Py_ssize_t n, Py_ssize_t handed) noexcept nogil:
+    """The nodes, over descriptors 0..n; `handed` of them came from other workers."""
     cdef uint8_t *arena = w.arena.octets
     cdef SaOut **sa = <SaOut **>w.sa
     cdef uint64_t now = now_ns()
     cdef const Subnets *subnets
-    w.path[P_TUN_RX] += n
+    w.path[P_TUN_RX] += n - handed
     w.sa[0] = NULL
     if classify_outbound_batch(arena, w.desc, n, w.index, w.sa):
+        if w.equals != NULL:
+            hand_over_batch(w, arena, n, False)
         subnets = <const Subnets *>load_pointer(<void **>&w.index.subnets, ATOMIC_ACQUIRE)
         beet_strip_batch(arena, w.desc, n, sa, subnets != NULL and subnets.clamp_mss)
         tell_too_big(w, n, now)
@@ -221,26 +226,29 @@ cdef void queued_batch(WorkerState *w) noexcept nogil:
     w.path[P_QUEUE_OVERRUN] = w.queues.room.overruns
     w.path[P_QUEUE_BROKEN] = w.queues.room.broken + w.queues.room.unanswered
     if n:
-        outbound_batch(w, n)
+        outbound_batch(w, n, 0)
 
 
 cdef void outbound_loop(WorkerState *w) noexcept nogil:
     cdef Super *whole = &w.whole if w.whole.octets != NULL else NULL
     cdef epoll_event events[EVENTS]
     cdef bint has_tun, has_rest, is_more
-    cdef Py_ssize_t n
+    cdef Py_ssize_t n, handed
     cdef int ready, i
     while not load_u64(&w.stop, ATOMIC_ACQUIRE):
         has_tun = w.whole.left > 0
         has_rest = has_queued(w.queues)
-        ready = epoll_wait(w.epoll_fd, events, EVENTS, 0 if has_tun or has_rest else -1)
+        ready = await_events(w, events, EVENTS, not (has_tun or has_rest))
         w.trouble = ready < 0 and errno != EINTR
-        n = 0
-        enter_batch(&w.index.marks, OUTBOUND)
+        n = handed = 0
+        enter_batch(&w.index.marks, w.number)
         for i in range(ready):
             if events[i].data.fd == w.wake_fd:
                 quench(w.wake_fd)
                 n = take_injected(w)
+                if w.handed != NULL:
+                    handed = take_handed(w, n) - n
+                    n += handed
             elif events[i].data.fd == w.tun_fd:
                 has_tun = True
             else:
@@ -251,10 +259,10 @@ cdef void outbound_loop(WorkerState *w) noexcept nogil:
         # What a queue left is in the TUN device by now, and goes before what the queue holds.
         is_more = has_tun and n == w.arena.slots
         if n:
-            outbound_batch(w, n)
+            outbound_batch(w, n, handed)
         if w.queues != NULL and not is_more:
             queued_batch(w)
-        leave_batch(&w.index.marks, OUTBOUND)
+        leave_batch(&w.index.marks, w.number)
         if w.trouble:
             w.path[P_TROUBLE] += 1
             back_off(w)

@@ -19,14 +19,18 @@ from hipgw._fastpath.c.atomics cimport (
 )
 
 cdef enum:
-    OUTBOUND = 0                # the two workers
+    # Workers come in pairs, an outbound one and an inbound one; a worker's number is twice its
+    # pair's, and one of these.
+    OUTBOUND = 0
     INBOUND = 1
-    WORKERS = 2
+    PAIRS_MOST = 16
+    WORKERS_MOST = 2 * PAIRS_MOST
 
 cdef struct Marks:
     uint64_t epoch              # of now, from 1
-    uint64_t apart[7]
-    uint64_t mark[WORKERS * 8]  # [8 * worker]: each on a cache line of its own
+    uint64_t workers            # how many there are
+    uint64_t apart[6]
+    uint64_t mark[WORKERS_MOST * 8]     # [8 * worker]: each on a cache line of its own
 
 ctypedef void (*Release)(void *thing) noexcept nogil
 
@@ -50,9 +54,10 @@ cdef inline void leave_batch(Marks *marks, int worker) noexcept nogil:
     store_u64(&marks.mark[8 * worker], 0, ATOMIC_RELEASE)
 
 
-cdef inline void marks_init(Marks *marks) noexcept nogil:
+cdef inline void marks_init(Marks *marks, int workers) noexcept nogil:
     """Of marks that are all zero."""
     marks.epoch = 1
+    marks.workers = workers
 
 
 # Hand over a thing that no table names any more. Control plane only, as is `reclaim`.

@@ -29,8 +29,8 @@ cdef uint64_t oldest_epoch(Marks *marks) noexcept nogil:
     """Of the batches that workers are in now."""
     cdef uint64_t oldest = UINT64_MAX
     cdef uint64_t mark
-    cdef int worker
-    for worker in range(WORKERS):
+    cdef uint64_t worker
+    for worker in range(marks.workers):
         mark = load_u64(&marks.mark[8 * worker], ATOMIC_ACQUIRE)
         if mark:
             oldest = min(oldest, mark)

@@ -35,4 +35,5 @@ cdef enum Reason:
     R_LOOP                      # routed packet to the outer address that it would go to
     R_ECN_ILLEGAL               # congestion seen on the way of a packet that knows no ECN
     R_TOO_BIG                   # longer than the path carries, and not to be fragmented
+    R_HANDOVER_FULL             # the worker that owns the SA did not keep up
     R_COUNT

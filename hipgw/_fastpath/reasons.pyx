@@ -50,6 +50,7 @@ _TABLE = {
         "ecn_illegal", "congestion mark on a packet that cannot show it (RFC 6040 section 4.2)"
     ),
     R_TOO_BIG: ("too_big", "longer than the path carries, answered by an ICMP Packet Too Big"),
+    R_HANDOVER_FULL: ("handover_full", "the worker that owns the SA had no room for the packet"),
 }
 
 if sorted(_TABLE) != list(range(1, R_COUNT)):

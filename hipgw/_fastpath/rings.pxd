@@ -1,4 +1,5 @@
-"""Bounded rings of records between one worker and the control plane, one producer and one consumer.
+"""Bounded rings of records between a worker and the control plane, or between two workers: one
+producer and one consumer each.
 
 A record is a `Record` followed by its octets, padded to 8.  Records do not wrap: what is left at
 the end of the ring is filled by a record of kind `KIND_SKIP`.
@@ -19,6 +20,7 @@ cdef enum Kind:
     KIND_INJECT = 6             # inner packet from the control plane
     PUNT_STRANGE = 8            # ESP with an unknown SPI came; the packet itself is dropped
     PUNT_TOO_BIG = 9            # begin of an inner packet that the path does not carry
+    KIND_HANDED = 10            # packet of an SA that another worker owns
 
 cdef struct Record:
     uint32_t total              # octets in the ring, this head included; a multiple of 8
@@ -26,7 +28,7 @@ cdef struct Record:
     uint32_t length             # octets that follow
     uint32_t spi
     uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY), MTU (TOO_BIG)
-    uint8_t family              # outer family (CONTROL, CONTROL_RAW, STRANGE)
+    uint8_t family              # outer family (CONTROL, CONTROL_RAW, STRANGE), class (HANDED)
     uint8_t protocol            # inner protocol (FAMILY), outer one (STRANGE): 50 or 17
     uint8_t source[16]          # 4 or 16 octets, by family
     uint8_t destination[16]

@@ -74,6 +74,7 @@ cdef struct SaOut:
     uint8_t udp                         # 1 = ESP in UDP, 0 = protocol 50
     uint16_t source_port                # host order
     uint16_t destination_port
+    uint16_t pair                       # of workers, the one whose outbound worker owns this
     uint8_t source[16]                  # first 4 octets when outer_family is 4
     uint8_t destination[16]
     # worker
@@ -97,6 +98,7 @@ cdef struct SaIn:
     uint8_t peer_hit[16]
     uint8_t local_lsi[4]
     uint8_t peer_lsi[4]
+    uint16_t pair
     # worker
     uint64_t packets
     uint64_t octets

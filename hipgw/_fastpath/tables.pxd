@@ -10,17 +10,21 @@ Order
     changes, has the last word.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
 from hipgw._fastpath.keyed_hash cimport HashKey, hash_words
 from hipgw._fastpath.key_cache cimport KeyRoom
-from hipgw._fastpath.quiet cimport WORKERS, Marks, RetiredList
+from hipgw._fastpath.octets cimport load_be32
+from hipgw._fastpath.quiet cimport WORKERS_MOST, Marks, RetiredList
 from hipgw._fastpath.sa cimport SaIn, SaOut
 from hipgw._fastpath.slab cimport Slab
 from hipgw._fastpath.hash_table cimport TOMBSTONE, Table
 from hipgw._fastpath.subnets cimport Subnets
+
+cdef enum:
+    SPI_SHARE_MASK = 0xff       # a rekey keeps these bits, and with them the worker
 
 cdef struct SaIndex:
     HashKey key
@@ -29,10 +33,23 @@ cdef struct SaIndex:
     Table *out_by_lsi           # SaOut, local LSI and peer LSI
     Table *out_by_spi           # SaOut, writer only: peers choose these, so they can repeat
     Subnets *subnets            # routed prefixes, or NULL
-    Marks marks                 # of the two workers
-    KeyRoom keys[WORKERS]       # keyed state of SAs in use, a worker's own
+    Marks marks                 # of the workers
+    KeyRoom keys[WORKERS_MOST]  # keyed state of SAs in use, a worker's own
+    uint32_t pairs              # of workers: an SA belongs to one for good
+    uint32_t steering           # an odd number that spreads HITs over them
     Slab ins                    # what the tables name; control plane only
     Slab outs
+
+
+cdef inline uint16_t pair_of_spi(const SaIndex *index, uint32_t spi) noexcept nogil:
+    """The pair of workers whose inbound SA this is; the sockets are steered alike (steering.py)."""
+    return <uint16_t>((spi & SPI_SHARE_MASK) % index.pairs)
+
+
+cdef inline uint16_t pair_of_hit(const SaIndex *index, const uint8_t *peer_hit) noexcept nogil:
+    """The pair whose outbound SAs to this peer are; the TUN device is steered alike."""
+    cdef uint32_t spread = load_be32(peer_hit + 12) * index.steering
+    return <uint16_t>((spread >> 16) % index.pairs)
 
 
 cdef inline uint64_t tag_of_spi(const SaIndex *index, uint32_t spi) noexcept nogil:

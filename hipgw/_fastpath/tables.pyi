@@ -4,7 +4,7 @@ _SaRow: TypeAlias = tuple[int, int, int, int, int, int, bytes, bytes]
 
 @final
 class SaTables:
-    def __new__(cls) -> SaTables: ...
+    def __new__(cls, pairs: int = 1, steering: int = 1) -> SaTables: ...
     def install_in(
         self,
         spi: int,

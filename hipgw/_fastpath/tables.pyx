@@ -23,7 +23,17 @@ from hipgw._fastpath.c.atomics cimport (
 from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe
 from hipgw._fastpath.esp_suites cimport suite_shape
 from hipgw._fastpath.key_cache cimport key_room_free, key_room_init
-from hipgw._fastpath.quiet cimport INBOUND, OUTBOUND, Release, Retired, marks_init, reclaim, retire
+from hipgw._fastpath.quiet cimport (
+    INBOUND,
+    OUTBOUND,
+    PAIRS_MOST,
+    WORKERS_MOST,
+    Release,
+    Retired,
+    marks_init,
+    reclaim,
+    retire,
+)
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
 from hipgw._fastpath.slab cimport Slab, slab_free, slab_give, slab_init, slab_take
 from hipgw._fastpath.subnets cimport Subnets, free_subnets, make_subnets
@@ -154,15 +164,25 @@ cdef class SaTables:
     """All security associations of a data path, keyed and ready to use.
 
     Not safe for two Python threads inside one call without the GIL; each call holds it throughout.
+
+    Args:
+        pairs: of workers, 1 to 16. Each SA is one pair's from its installation on: an inbound one
+            by the last octet of its SPI, an outbound one by the peer's HIT.
+        steering: an odd number that spreads HITs over the pairs; see drivers/steering.py.
     """
 
-    def __cinit__(self):
+    def __cinit__(self, int pairs=1, uint32_t steering=1):
         cdef bytes seed = os.urandom(16)
+        cdef int worker
+        if not 1 <= pairs <= PAIRS_MOST:
+            raise ValueError(f"{pairs} pairs of workers: expected 1 to {PAIRS_MOST}")
         self.index = <SaIndex *>calloc(1, sizeof(SaIndex))
         if self.index == NULL:
             raise MemoryError
         memcpy(&self.index.key, <const uint8_t *>seed, 16)
-        marks_init(&self.index.marks)
+        self.index.pairs = pairs
+        self.index.steering = steering
+        marks_init(&self.index.marks, 2 * pairs)
         slab_init(&self.index.ins, sizeof(InRecord))
         slab_init(&self.index.outs, sizeof(OutRecord))
         self.index.in_by_spi = new_table(LEAST_BUCKETS)
@@ -172,9 +192,9 @@ cdef class SaTables:
         if (self.index.in_by_spi == NULL or self.index.out_by_pair == NULL
                 or self.index.out_by_lsi == NULL or self.index.out_by_spi == NULL):
             raise MemoryError
-        if (key_room_init(&self.index.keys[OUTBOUND], True) != 0
-                or key_room_init(&self.index.keys[INBOUND], False) != 0):
-            raise MemoryError
+        for worker in range(2 * pairs):
+            if key_room_init(&self.index.keys[worker], worker % 2 == OUTBOUND) != 0:
+                raise MemoryError
 
     def __dealloc__(self):
         """Only when no worker runs: a running worker holds a reference to its data path."""
@@ -185,8 +205,8 @@ cdef class SaTables:
         free_all(self.index.out_by_pair, free_out)
         free_all(self.index.out_by_lsi, NULL)
         free_all(self.index.out_by_spi, NULL)
-        key_room_free(&self.index.keys[OUTBOUND])
-        key_room_free(&self.index.keys[INBOUND])
+        for worker in range(WORKERS_MOST):
+            key_room_free(&self.index.keys[worker])
         slab_free(&self.index.ins)
         slab_free(&self.index.outs)
         if self.index.subnets != NULL:
@@ -213,9 +233,10 @@ cdef class SaTables:
         if record == NULL:
             raise MemoryError
         record.home = &self.index.ins
+        record.sa.pair = pair_of_spi(self.index, spi)
         if esp_cipher_init(
                 &record.sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), &self.index.keys[INBOUND]) != 0:
+                len(authentication_key), &self.index.keys[2 * record.sa.pair + INBOUND]) != 0:
             slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         record.sa.spi = spi
@@ -256,9 +277,10 @@ cdef class SaTables:
             raise MemoryError
         record.home = &self.index.outs
         cdef SaOut *sa = &record.sa
+        sa.pair = pair_of_hit(self.index, peer_hit)
         if esp_cipher_init(
                 &sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), &self.index.keys[OUTBOUND]) != 0:
+                len(authentication_key), &self.index.keys[2 * sa.pair + OUTBOUND]) != 0:
             slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         sa.spi = spi

@@ -1,9 +1,10 @@
 """Everything one worker needs in its life: made before its thread starts, freed after it ended."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from hipgw._fastpath.answer_i1 cimport Answerer
 from hipgw._fastpath.batch_io cimport SOCKETS, Arena, Mailbag
+from hipgw._fastpath.c.events cimport epoll_event
 from hipgw._fastpath.coalesce cimport Bundles
 from hipgw._fastpath.descriptor cimport BATCH_MOST, PacketDesc
 from hipgw._fastpath.flows cimport Flows
@@ -42,6 +43,7 @@ cdef enum:
     # Past the kernel's IP output: see link.pyx.
     P_LINK_TX                   # of P_ESP_TX, sent to a next hop
     P_LINK_REFUSED              # refused there, and tried by the socket
+    P_HANDED                    # passed on to the worker that owns their SA
     P_COUNT
 
 cdef enum:
@@ -53,6 +55,9 @@ cdef enum:
 
 cdef struct WorkerState:
     # made by the control plane
+    int number                  # twice its pair's, and OUTBOUND or INBOUND
+    uint16_t pair
+    uint32_t pairs
     SaIndex *index
     Flows *flows
     Answerer *answerer          # inbound worker
@@ -68,6 +73,9 @@ cdef struct WorkerState:
     int punt_fd                 # eventfd of the data path: records in a punt ring
     ByteRing punts              # produced here
     ByteRing inject             # consumed here; outbound worker only
+    ByteRing *handed            # [pairs]: consumed here, each filled by another worker; or NULL
+    WorkerState **equals        # [pairs]: the workers of this direction; or NULL
+    uint64_t spin_ns            # how long to look for packets before sleeping
     uint64_t stop               # written by the control plane
     # worker
     uint64_t reasons[R_COUNT]   # read by the control plane without locks
@@ -75,6 +83,8 @@ cdef struct WorkerState:
     uint64_t strange_ns[STRANGERS]  # when the control plane last heard of a bucket
     bint has_punted             # in this batch: punt_fd wants a word
     bint trouble                # in this round
+    uint64_t handed_to          # pairs that want a word, a bit each
+    uint32_t hand_turn          # whose ring is looked at first
     uint64_t too_big_ns         # outbound worker: last PUNT_TOO_BIG
     PacketDesc desc[BATCH_MOST]
     void *sa[BATCH_MOST]        # SaOut * or SaIn *
@@ -84,17 +94,23 @@ cdef struct WorkerState:
 
 # A worker without descriptors to wait on, or NULL; `ring_octets` a ring.
 cdef WorkerState *new_worker(
-    SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
+    int number, SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
     uint64_t ring_octets) noexcept
 # What only one of the two has: an inject ring, and room for super-packets when it reads them; room
 # for trains when it receives them. 0, or -1 without memory.
 cdef int make_outbound(WorkerState *w, uint64_t ring_octets, bint has_vnet) noexcept
 cdef int make_queues(WorkerState *w) noexcept
 cdef int make_inbound(WorkerState *w, bint has_gro) noexcept
+# Rings from all workers of its direction, which `equals` names, to this one; 0 or -1.
+cdef int make_equal(WorkerState *w, WorkerState **equals, uint64_t ring_octets) noexcept
 cdef void free_worker(WorkerState *w) noexcept
 
 # Wait on `fd` as well; 0 or -1 with errno.
 cdef int watch(WorkerState *w, int fd) noexcept nogil
+
+# Wait for something to read; `is_idle` False: only look. As epoll_wait.
+cdef int await_events(
+    WorkerState *w, epoll_event *events, int most, bint is_idle) noexcept nogil
 
 # Read an eventfd empty; write it readable.
 cdef void quench(int event_fd) noexcept nogil

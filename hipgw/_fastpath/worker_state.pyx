@@ -1,8 +1,8 @@
-"""What both workers share: their state, how they wait, punt and count."""
+"""What all workers share: their state, how they wait, punt and count."""
 
 from __future__ import annotations
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -20,6 +20,7 @@ from hipgw._fastpath.c.events cimport (
     epoll_create1,
     epoll_ctl,
     epoll_event,
+    epoll_wait,
     eventfd,
     poll,
     pollfd,
@@ -56,17 +57,21 @@ PATH_NAMES = (
     "queue_broken",
     "link_tx",
     "link_refused",
+    "handed_over",
 )
 if len(PATH_NAMES) != P_COUNT:
     raise ImportError("worker_state.pyx and worker_state.pxd differ: one name a path counter")
 
 
 cdef WorkerState *new_worker(
-        SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
+        int number, SaIndex *index, Flows *flows, uint32_t slot_octets, uint32_t slots,
         uint64_t ring_octets) noexcept:
     cdef WorkerState *w = <WorkerState *>calloc(1, sizeof(WorkerState))
     if w == NULL:
         return NULL
+    w.number = number
+    w.pair = <uint16_t>(number // 2)
+    w.pairs = index.pairs
     w.index = index
     w.flows = flows
     w.tun_fd = w.punt_fd = -1
@@ -105,7 +110,20 @@ cdef int make_inbound(WorkerState *w, bint has_gro) noexcept:
     return arena_init(&w.trains, TRAIN_OCTETS, TRAIN_SLOTS) if has_gro else 0
 
 
+cdef int make_equal(WorkerState *w, WorkerState **equals, uint64_t ring_octets) noexcept:
+    cdef uint32_t k
+    w.equals = equals
+    w.handed = <ByteRing *>calloc(w.pairs, sizeof(ByteRing))
+    if w.handed == NULL:
+        return -1
+    for k in range(w.pairs):
+        if k != w.pair and ring_init(&w.handed[k], ring_octets) != 0:
+            return -1
+    return 0
+
+
 cdef void free_worker(WorkerState *w) noexcept:
+    cdef uint32_t k
     if w == NULL:
         return
     if w.epoll_fd >= 0:
@@ -114,6 +132,10 @@ cdef void free_worker(WorkerState *w) noexcept:
         close(w.wake_fd)
     ring_free(&w.punts)
     ring_free(&w.inject)
+    if w.handed != NULL:
+        for k in range(w.pairs):
+            ring_free(&w.handed[k])
+    free(w.handed)
     arena_free(&w.arena)
     arena_free(&w.trains)
     if w.whole.octets != NULL:
@@ -131,6 +153,21 @@ cdef int watch(WorkerState *w, int fd) noexcept nogil:
     event.events = EPOLLIN
     event.data.fd = fd
     return epoll_ctl(w.epoll_fd, EPOLL_CTL_ADD, fd, &event)
+
+
+cdef int await_events(
+        WorkerState *w, epoll_event *events, int most, bint is_idle) noexcept nogil:
+    cdef uint64_t until
+    cdef int ready
+    if not is_idle or w.spin_ns == 0:
+        return epoll_wait(w.epoll_fd, events, most, -1 if is_idle else 0)
+    until = now_ns() + w.spin_ns
+    while True:
+        ready = epoll_wait(w.epoll_fd, events, most, 0)
+        if ready != 0:
+            return ready
+        if now_ns() >= until:
+            return epoll_wait(w.epoll_fd, events, most, -1)
 
 
 cdef void quench(int event_fd) noexcept nogil:

@@ -156,6 +156,9 @@ Examples:
     "tun",
     "How the daemons take packets: tun, nfqueue.",
 )
+@list_option(
+    "--workers", "workers", numbers(0, 16), "0", "Pairs of workers; 0: as the daemons choose."
+)
 @rival_options
 @output_options
 def tunnel(
@@ -169,6 +172,7 @@ def tunnel(
     encapsulations: tuple[Any, ...],
     offloads: tuple[str, ...],
     intercepts: tuple[str, ...],
+    workers: tuple[int, ...],
     vs: tuple[str, ...],
     install: bool,
     json_file: Path | None,
@@ -189,10 +193,11 @@ def tunnel(
         udp_mbit_per_s=udp_rates,
         blast_octets=blasts,
         ways=tuple(
-            Way(encapsulation, offload == "on", intercept)
+            Way(encapsulation, offload == "on", intercept, pairs)
             for encapsulation in encapsulations
             for intercept in intercepts
             for offload in offloads
+            for pairs in workers
         ),
     )
     _measure_tunnels(plan, vs, install=install, json_file=json_file, plot=plot)

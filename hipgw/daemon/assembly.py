@@ -50,6 +50,8 @@ class Beginnings:
     resolver: Resolver
     lsis: LsiRegistry
     devices: Devices
+    steering: int
+    """How peers are spread over pairs of workers."""
     interception: Interception
     kernel: KernelSide | None
 
@@ -62,15 +64,20 @@ class Beginnings:
 def make_data_path(begun: Beginnings) -> DataPath:
     """The data path over the opened devices; nothing runs in it yet."""
     devices, facts = begun.devices, begun.facts
+    tun_fd, udp4_fd, udp6_fd, raw4_fd, raw6_fd = devices.fds_of(0)
     data_path = DataPath(
-        tun_fd=devices.tun.fd,
-        udp4_fd=descriptor_of(devices.udp, 4),
-        udp6_fd=descriptor_of(devices.udp, 6),
-        raw4_fd=descriptor_of(devices.esp, 4),
-        raw6_fd=descriptor_of(devices.esp, 6),
+        tun_fd=tun_fd,
+        udp4_fd=udp4_fd,
+        udp6_fd=udp6_fd,
+        raw4_fd=raw4_fd,
+        raw6_fd=raw6_fd,
         hip4_fd=descriptor_of(devices.hip, 4),
         hip6_fd=descriptor_of(devices.hip, 6),
         link_fd=-1 if devices.link is None else devices.link.fileno(),
+        more_fds=[devices.fds_of(pair) for pair in range(1, facts.workers.pairs)],
+        writer_fd=devices.tun.writer_fd,
+        steering=begun.steering,
+        spin_us=facts.workers.busy_poll_us,
         slot_octets=begun.slot_octets,
         vnet_hdr=devices.offloads.vnet_hdr,
         uso=devices.offloads.uso,
@@ -86,7 +93,7 @@ def make_data_path(begun: Beginnings) -> DataPath:
 def make_gateway(begun: Beginnings, data_path: DataPath, keeper: StateKeeper) -> Gateway:
     """The gateway and the parts that it is made from."""
     config, devices, kernel = begun.config, begun.devices, begun.kernel
-    sockets = HipSockets(devices.hip, devices.udp, config.network.udp_port)
+    sockets = HipSockets(devices.hip, devices.control_udp, config.network.udp_port)
     gateway = Gateway(
         config,
         begun.facts,

@@ -11,9 +11,11 @@ import asyncio
 import gc
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -47,6 +49,7 @@ from hipgw.daemon.state_files import clear_leftovers, make_directory
 from hipgw.daemon.state_keeper import R1CounterFile, StateKeeper
 from hipgw.daemon.subnet_tunnels import clear_tunnels
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, route_to
+from hipgw.daemon.worker_plan import WorkerPlan, allowed_cores, plan_workers
 from hipgw.daemon.workers import Workers
 from hipgw.dataplane.ciphers import choose_ciphers
 from hipgw.dataplane.interface import Preference
@@ -152,18 +155,9 @@ class Daemon:
         cleared = interception.clear_leftovers()
         if cleared:
             log.info("rules of a killed daemon cleared", extra={"count": cleared})
-        devices = open_devices(
-            self._stack,
-            interface=config.network.interface,
-            mtu_octets=mtu_octets,
-            udp_port=config.network.udp_port,
-            tun_offload=config.offload.tun,
-            udp_offload=self._udp_offload(),
-            queues=queue_numbers(config),
-            cut_queue=subnet_queue(config),
-            discover_mtu=config.network.path_mtu_discovery,
-            raw_sending=config.offload.raw,
-        )
+        plan = plan_workers(config.datapath, allowed_cores())
+        steering = secrets.randbits(32) | 1
+        devices = self._open_devices(mtu_octets, plan, steering)
         ciphers = choose_ciphers(config.offload.crypto)
         self._clear_kernel()
         kernel = open_kernel_side(
@@ -193,6 +187,8 @@ class Daemon:
             started_s,
             devices.offloads,
             ciphers,
+            plan,
+            devices.tun.steering,
         )
         gateway = self._assemble(
             Beginnings(
@@ -203,6 +199,7 @@ class Daemon:
                 resolver,
                 lsis,
                 devices,
+                steering,
                 interception,
                 kernel,
             )
@@ -220,6 +217,27 @@ class Daemon:
             await gateway.kernel.wait_for_answer(KERNEL_ANSWER_S)
         await self._open_control(gateway)
         return gateway
+
+    def _open_devices(self, mtu_octets: int, plan: WorkerPlan, steering: int) -> Devices:
+        config = self._config
+        devices = open_devices(
+            self._stack,
+            interface=config.network.interface,
+            mtu_octets=mtu_octets,
+            udp_port=config.network.udp_port,
+            tun_offload=config.offload.tun,
+            udp_offload=self._udp_offload(),
+            queues=queue_numbers(config),
+            cut_queue=subnet_queue(config),
+            discover_mtu=config.network.path_mtu_discovery,
+            raw_sending=config.offload.raw,
+            pairs=plan.pairs,
+            steering=steering,
+            busy_poll_us=plan.busy_poll_us,
+        )
+        if devices.tun.steering:
+            log.info("packets go from worker to worker", extra={"reason": devices.tun.steering})
+        return devices
 
     def _prepare_directories(self) -> None:
         config = self._config
@@ -290,7 +308,7 @@ class Daemon:
             stored_r1_counter=counter.stored,
             configure_interface=self._configure_interface,
         )
-        self._start_workers(data_path)
+        self._start_workers(data_path, begun.facts.workers)
         self._listen(gateway, data_path)
         if gateway.mtus is not None:
             self._listen_to_routers(gateway.mtus, begun.devices)
@@ -311,13 +329,13 @@ class Daemon:
             self._loop.create_task(keep_running(name, body)) for name, body in bodies.items()
         ]
 
-    def _start_workers(self, data_path: DataPath) -> None:
-        workers = Workers(
-            {"hipgw-out": data_path.run_outbound, "hipgw-in": data_path.run_inbound},
-            data_path.stop,
-            self._loop,
-            self.fail,
-        )
+    def _start_workers(self, data_path: DataPath, plan: WorkerPlan) -> None:
+        ways = data_path.run_outbound, data_path.run_inbound
+        bodies = {
+            name: partial(ways[number % 2], number // 2) for number, name in enumerate(plan.names)
+        }
+        pins = dict(zip(plan.names, plan.pins, strict=False))
+        workers = Workers(bodies, data_path.stop, self._loop, self.fail, pins)
         workers.start()
 
         def stop() -> None:

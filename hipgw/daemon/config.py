@@ -114,6 +114,10 @@ class DatapathOptions:
     queue_first: int = option(10500, read.whole_number(0, 65535))
     queue_count: int = option(1, read.whole_number(1, 16, "queues"))
     backend: Preference = option(Preference.USER, read.one_of(BACKENDS))
+    workers: int | None = option(None, read.workers)
+    """Pairs; None: by the number of cores."""
+    pin: bool = option(False, read.flag)
+    busy_poll_us: int = option(0, read.whole_number(0, 1_000_000, "microseconds"))
 
 
 @dataclass(frozen=True, slots=True)

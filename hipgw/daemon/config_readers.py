@@ -198,6 +198,16 @@ def optional_path(value: object) -> FilePath | None:
     return None if value == "" else absolute_path(value)
 
 
+def workers(value: object) -> int | None:
+    """Pairs of workers, or "auto"."""
+    if value == "auto":
+        return None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(value, int) or not is_integer or not 1 <= value <= 16:
+        raise _expected('"auto" or an integer from 1 to 16 pairs', value)
+    return value
+
+
 def mtu(value: object) -> int | None:
     """Octets, or "auto"."""
     if value == "auto":

@@ -12,13 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
+from hipgw.drivers.esp_filter import EspFilter
 from hipgw.drivers.icmp import open_icmp
 from hipgw.drivers.link import open_link
 from hipgw.drivers.nfqueue import open_queue
 from hipgw.drivers.offload import Offload, Offloads, RawSending, enable_udp
+from hipgw.drivers.packet_sockets import poll_busily
 from hipgw.drivers.rawip import open_raw
 from hipgw.drivers.tun import TunDevice, open_tun
-from hipgw.drivers.udp import open_hip_udp
+from hipgw.drivers.udp import open_hip_udp_group
 from hipgw.errors import HostError
 from hipgw.values import ESP_PROTOCOL, HIP_PROTOCOL
 
@@ -30,14 +32,14 @@ SLOT_SPARE_OCTETS: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Open descriptors by address family, 4 or 6."""
+    """Open descriptors by address family, 4 or 6; a socket for each pair of workers."""
 
     tun: TunDevice
     hip: dict[int, socket.socket]
     """Protocol 139: read by the data path, written by both."""
-    esp: dict[int, socket.socket]
+    esp: dict[int, list[socket.socket]]
     """Protocol 50, read and written by the data path."""
-    udp: dict[int, socket.socket]
+    udp: dict[int, list[socket.socket]]
     """HIP and ESP in UDP: read by the data path, written by both."""
     icmp: dict[int, socket.socket]
     """What routers say about packets that are too big; empty when nobody asks for it."""
@@ -48,6 +50,21 @@ class Devices:
     """Why there is none."""
     queues: tuple[socket.socket, ...] = ()
     """Netfilter queues, read by the data path."""
+
+    @property
+    def control_udp(self) -> dict[int, socket.socket]:
+        """The UDP sockets that HIP control goes through."""
+        return {family: sockets[0] for family, sockets in self.udp.items()}
+
+    def fds_of(self, pair: int) -> tuple[int, int, int, int, int]:
+        """TUN queue, UDP sockets and raw sockets of protocol 50 of a pair of workers."""
+        return (
+            self.tun.queues[pair],
+            _descriptor(self.udp, 4, pair),
+            _descriptor(self.udp, 6, pair),
+            _descriptor(self.esp, 4, pair),
+            _descriptor(self.esp, 6, pair),
+        )
 
 
 def open_devices(
@@ -62,8 +79,11 @@ def open_devices(
     cut_queue: int | None = None,
     discover_mtu: bool = True,
     raw_sending: RawSending = RawSending.AUTO,
+    pairs: int = 1,
+    steering: int = 1,
+    busy_poll_us: int = 0,
 ) -> Devices:
-    """Open everything; `stack` closes it.
+    """Open everything, for so many pairs of workers; `stack` closes it.
 
     From `cut_queue` packets come cut by the kernel.  Netfilter queues fail open: a packet that
     finds no room goes on to the TUN device.
@@ -71,22 +91,29 @@ def open_devices(
     Raises:
         HostError: what is missing or in use, with the remedy.
     """
-    channels = zip(FAMILIES, open_hip_udp(udp_port, discover_mtu=discover_mtu), strict=True)
-    # A host whose kernel has no IPv6 has no second socket, and gets the IPv4 half.
-    udp = {
-        family: stack.enter_context(channel) for family, channel in channels if channel is not None
-    }
+    # A host whose kernel has no IPv6 has no second group, and gets the IPv4 half.
+    udp = open_hip_udp_group(udp_port, pairs, discover_mtu=discover_mtu)
+    every_udp = [stack.enter_context(channel) for group in udp.values() for channel in group]
     hip = {family: stack.enter_context(open_raw(HIP_PROTOCOL, family)) for family in udp}
     esp = {
-        family: stack.enter_context(open_raw(ESP_PROTOCOL, family, discover_mtu=discover_mtu))
+        family: [
+            stack.enter_context(open_raw(ESP_PROTOCOL, family, discover_mtu=discover_mtu))
+            for _ in range(pairs)
+        ]
         for family in udp
     }
+    EspFilter(esp).share()
+    if busy_poll_us:
+        for channel in (*every_udp, *(one for group in esp.values() for one in group)):
+            poll_busily(channel, busy_poll_us)
     icmp = {
         family: stack.enter_context(open_icmp(family)) for family in (udp if discover_mtu else ())
     }
-    tun = stack.enter_context(open_tun(interface, mtu=mtu_octets, offload=tun_offload))
+    tun = stack.enter_context(
+        open_tun(interface, mtu=mtu_octets, offload=tun_offload, queues=pairs, steering=steering)
+    )
     offloads = replace(
-        enable_udp(list(udp.values()), udp_offload),
+        enable_udp(every_udp, udp_offload),
         vnet_hdr=tun.vnet_hdr,
         uso=tun.uso,
         tun_reason=tun.reason,
@@ -115,6 +142,10 @@ def open_next_hop_socket(
 def descriptor_of(table: dict[int, socket.socket], family: int) -> int:
     """File descriptor of a family's socket, or -1."""
     return table[family].fileno() if family in table else -1
+
+
+def _descriptor(table: dict[int, list[socket.socket]], family: int, pair: int) -> int:
+    return table[family][pair].fileno() if family in table else -1
 
 
 def slot_octets(longest_octets: int) -> int:

@@ -28,6 +28,7 @@ from hipgw.daemon.peer_puzzles import PeerPuzzles
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.worker_plan import ONE_PAIR, WorkerPlan
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads
 from hipgw.proto import (
@@ -74,6 +75,9 @@ class HostFacts:
     offloads: Offloads = NOTHING_ON
     ciphers: tuple[CipherChoice, ...] = ()
     """Empty where no data path was made."""
+    workers: WorkerPlan = ONE_PAIR
+    steering: str = ""
+    """Why inner packets are not brought to the owner of their association, or ""."""
 
     @property
     def hits(self) -> tuple[Hit, ...]:

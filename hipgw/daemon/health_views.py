@@ -9,6 +9,7 @@ from hipgw.daemon.cipher_views import cipher_checks
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
 from hipgw.daemon.kernel_side import kernel_check
+from hipgw.daemon.worker_plan import workers_check
 from hipgw.drivers.offload import Offloads
 
 OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "link_tx")
@@ -88,6 +89,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     counters = gateway.data_counters()
     raw = "by socket" if gateway.hops is None else gateway.hops.state
     checks.append(_offload_check(facts.offloads, raw, counters))
+    handed, lost = (counters.get(name, 0) for name in ("handed_over", "handover_full"))
+    checks.append(workers_check(facts.workers, facts.steering, handed, lost))
     checks += cipher_checks(facts.ciphers)
     where, overruns = gateway.interception.where, gateway.queue_overruns()
     checks.append(interception_check(where, counters, overruns))

@@ -12,7 +12,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -23,9 +23,9 @@ from hipgw.daemon.kernel_audit import read_tables, wanting
 from hipgw.daemon.kernel_moves import KernelMoves
 from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.kernel import KernelBackend
-from hipgw.dataplane.kernel_filter import EspFilter
 from hipgw.dataplane.kernel_pairs import OWNERSHIP, KernelPair, KernelSa
 from hipgw.dataplane.kernel_suites import KernelEsp, probe_kernel
+from hipgw.drivers.esp_filter import EspFilter
 from hipgw.netlink.xfrm import (
     Acquired,
     Event,
@@ -358,8 +358,8 @@ def clear_kernel_leftovers() -> int:
 def open_kernel_side(
     stack: ExitStack,
     preference: Preference,
-    raw_esp: Mapping[int, socket.socket],
-    udp: Mapping[int, socket.socket],
+    raw_esp: Mapping[int, Sequence[socket.socket]],
+    udp: Mapping[int, Sequence[socket.socket]],
     suites: Collection[EspSuite],
 ) -> KernelSide | None:
     """Open what the kernel's half takes; `stack` closes it.  None if it is not wanted.
@@ -400,13 +400,14 @@ def _nothing(esp: KernelEsp, reason: str) -> KernelSide:
     return KernelSide(None, None, esp, reason)
 
 
-def _hand_over_udp(udp: Mapping[int, socket.socket], esp: KernelEsp) -> frozenset[int]:
+def _hand_over_udp(udp: Mapping[int, Sequence[socket.socket]], esp: KernelEsp) -> frozenset[int]:
     """Have the kernel take ESP out of our UDP sockets; the families where it does."""
     families = set()
-    for family, channel in udp.items():
+    for family, group in udp.items():
         if esp.reason_against(ENCAPSULATED, family, is_udp=True):
             continue
-        channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
+        for channel in group:
+            channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         families.add(family)
     return frozenset(families)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any, Final, Protocol
 
-from hipgw._fastpath import worker
+from hipgw._fastpath import punts
 from hipgw.daemon.engine_loop import EngineLoop
 from hipgw.daemon.first_packets import FirstPackets, Pair
 from hipgw.daemon.hip_sockets import HipSockets
@@ -30,7 +30,7 @@ from hipgw.values import HIP_UDP_PORT, Address, Encapsulation, Hit, Lsi, Path, S
 
 PUNTS_PER_TURN: Final = 64
 PORT_FAMILY_S: Final = 2.0
-"""How long the data path remembers who listens on a port."""
+"""How long the data path believes who listens on a port before that is looked at again."""
 SUSPECTS_MOST: Final = 4
 """Peers behind one address that ESP with an unknown SPI may come from."""
 UDP: Final = 17
@@ -195,14 +195,14 @@ class Traffic:
         self.on_too_big: Callable[[bytes, int], None] = lambda _packet, _mtu: None
         """Answers a packet that its path does not carry."""
         self._handlers: dict[int, Callable[[bytes, tuple[Any, ...]], None]] = {
-            worker.PUNT_NO_SA: self.on_no_sa,
-            worker.PUNT_CONTROL: self.on_control,
-            worker.PUNT_CONTROL_RAW: self.on_raw_control,
-            worker.PUNT_FIRST_ESP: self.on_first_esp,
-            worker.PUNT_FAMILY: self.on_family,
-            worker.PUNT_EXPIRE: self.on_expire,
-            worker.PUNT_STRANGE: self.on_strange,
-            worker.PUNT_TOO_BIG: lambda packet, meta: self.on_too_big(packet, meta[0]),
+            punts.PUNT_NO_SA: self.on_no_sa,
+            punts.PUNT_CONTROL: self.on_control,
+            punts.PUNT_CONTROL_RAW: self.on_raw_control,
+            punts.PUNT_FIRST_ESP: self.on_first_esp,
+            punts.PUNT_FAMILY: self.on_family,
+            punts.PUNT_EXPIRE: self.on_expire,
+            punts.PUNT_STRANGE: self.on_strange,
+            punts.PUNT_TOO_BIG: lambda packet, meta: self.on_too_big(packet, meta[0]),
         }
 
     def set_own(
@@ -417,6 +417,15 @@ class Traffic:
         # A refusal is counted where it happens.
         self._data_path.deliver_inbound(packet, family, spi)
 
+    def _look_again(self, protocol: int, port: int, now: float) -> None:
+        """Whoever holds the port keeps it: to ask once more would put packets out of order."""
+        family = self._ports.family_of(protocol, port)
+        if family is None:
+            del self._port_families[protocol, port]
+        else:
+            self._port_families[protocol, port] = now
+        self._data_path.set_port_family(protocol, port, family or 0)
+
     def on_expire(self, hits: bytes, meta: tuple[Any, ...]) -> None:
         """An outbound SA nears its last sequence number: its pair is replaced."""
         spi = Spi(meta[0])
@@ -460,11 +469,10 @@ class Traffic:
     # --- housekeeping ---
 
     def forget_old(self, now: float) -> None:
-        """Port families after two seconds, packets that waited in vain after thirty."""
+        """Port families are looked at again after two seconds, and packets go after thirty."""
         for (protocol, port), set_at in list(self._port_families.items()):
             if now - set_at >= PORT_FAMILY_S:
-                del self._port_families[protocol, port]
-                self._data_path.set_port_family(protocol, port, 0)
+                self._look_again(protocol, port, now)
         self._rekey_again()
         for pair, queued_at in list(self._queued_at.items()):
             if now - queued_at >= QUEUE_S:

@@ -16,10 +16,12 @@ from hipgw.daemon.certificate_views import certificate_view, own_certificates_vi
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.health_views import health_view
+from hipgw.daemon.interception import queue_numbers
 from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.subnet_views import mtu_by, subnets_of
 from hipgw.daemon.underlay import packets_lost_at
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
+from hipgw.daemon.worker_plan import workers_view
 from hipgw.proto import AssociationView, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
 from hipgw.values.quirks import in_order
@@ -90,6 +92,7 @@ def status_view(gateway: Gateway, now: float, most: int = STATUS_PEERS) -> dict[
             "udp_port": config.network.udp_port,
             "raw": bool(gateway.sockets.families),
         },
+        "workers": workers_view(facts.workers, facts.steering, queue_numbers(config)),
         "local_subnets": [str(one) for one in config.gateway.local_subnets],
         "certificates": own_certificates_view(gateway.certificates),
         "strangers": _strangers(gateway),

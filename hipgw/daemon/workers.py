@@ -1,4 +1,4 @@
-"""The two threads that live in the data path, and what happens when one of them ends.
+"""The threads that live in the data path, and what happens when one of them ends.
 
 Each is one call without the GIL until `stop()`.  A worker that ends by itself cannot be repaired
 from here: the daemon says so and stops, so that its supervisor starts it afresh.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ class Workers:
         stop: Callable[[], object],
         loop: asyncio.AbstractEventLoop,
         on_death: OnDeath,
+        pins: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare.
 
@@ -38,7 +40,9 @@ class Workers:
             stop: makes all of them return; safe from any thread.
             loop: where `on_death` is called.
             on_death: told when a worker ends although nobody stopped it.
+            pins: name of a thread -> the core that it is kept on.
         """
+        self._pins = dict(pins or {})
         self._stop = stop
         self._loop = loop
         self._on_death = on_death
@@ -56,6 +60,7 @@ class Workers:
     def _live(self, name: str, body: Callable[[], object]) -> None:
         # Signals are for the loop's thread: here they would only interrupt system calls.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._pin(name)
         reason = "it returned"
         try:
             body()
@@ -64,6 +69,16 @@ class Workers:
         if not self._is_stopping:
             sentence = f"worker {name} died ({reason}); stopping: start the daemon again"
             self._loop.call_soon_threadsafe(self._on_death, sentence)
+
+    def _pin(self, name: str) -> None:
+        """Keep this thread on its core; one that is gone since the start is no reason to stop."""
+        core = self._pins.get(name)
+        if core is None:
+            return
+        try:
+            os.sched_setaffinity(0, {core})
+        except OSError as error:
+            log.warning("worker not pinned", extra={"worker": name, "reason": error.strerror})
 
     def stop(self) -> bool:
         """Stop and join; False when a thread did not end in time."""

@@ -16,6 +16,7 @@ HOP_LIMIT: Final = 64
 # Not in the socket module; numbers of asm-generic/socket.h and linux/in.h, in6.h.
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
+_SO_BUSY_POLL: Final = 46
 _IP_PKTINFO: Final = 8
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
@@ -88,6 +89,15 @@ def _set_buffer(opened: socket.socket, forced: int, asked: int) -> None:
         opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
     except PermissionError:
         opened.setsockopt(socket.SOL_SOCKET, asked, BUFFER_OCTETS)
+
+
+def poll_busily(opened: socket.socket, time_us: int) -> bool:
+    """Have reads of this socket look at the network card for so long; whether that is permitted."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_BUSY_POLL, time_us)
+    except (PermissionError, ValueError):
+        return False
+    return True
 
 
 _REMEDIES: Final = {

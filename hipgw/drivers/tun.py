@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from hipgw.drivers.offload import Offload
+from hipgw.drivers.steering import steer_queues
 from hipgw.errors import HostError
 
 NAME_OCTETS_MOST: Final = 15
@@ -26,11 +27,14 @@ QUEUE_PACKETS: Final = 2000
 
 _CLONE_DEVICE: Final = "/dev/net/tun"
 _TUNSETIFF: Final = 0x400454CA
+_TUNSETQUEUE: Final = 0x400454D9
 _TUNSETOFFLOAD: Final = 0x400454D0
 _SIOCSIFMTU: Final = 0x8922
 _SIOCSIFTXQLEN: Final = 0x8943
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
+_IFF_MULTI_QUEUE: Final = 0x0100
+_IFF_DETACH_QUEUE: Final = 0x0400
 _IFF_VNET_HDR: Final = 0x4000
 # What the device may be handed unfinished (linux/if_tun.h): checksums, TCP super-packets of both
 # families and with ECN; UDP ones, since Linux 6.2.
@@ -49,31 +53,42 @@ _REMEDIES: Final = {
 
 
 class TunDevice:
-    """A TUN device of one queue; it disappears when closed.
+    """A TUN device; it disappears when closed.
 
     Attributes:
         fd: non-blocking; one inner IP packet a read or write, without packet information.
+        queues: descriptors of all queues, `fd` first; packets of a flow are read from one of them.
+        writer_fd: where to write, so that the queue that a flow is read from stays the same.
+        steering: why the kernel does not choose queues as it was asked to, or "".
         name: as the kernel spells it.
         vnet_hdr: each packet has a vnet header in front, and may be a super-packet.
         uso: the device gives and takes super-packets of UDP, too.
         reason: why not both, or "".
     """
 
-    __slots__ = ("fd", "name", "reason", "uso", "vnet_hdr")
+    __slots__ = ("name", "queues", "reason", "steering", "uso", "vnet_hdr", "writer_fd")
 
     def __init__(
         self, fd: int, name: str, *, vnet_hdr: bool = False, uso: bool = False, reason: str = ""
     ) -> None:
-        self.fd = fd
+        self.queues = [fd]
+        self.writer_fd = fd
+        self.steering = ""
         self.name: Final = name
         self.vnet_hdr: Final = vnet_hdr
         self.uso: Final = uso
         self.reason: Final = reason
 
+    @property
+    def fd(self) -> int:
+        """The first queue, or -1 when closed."""
+        return self.queues[0] if self.queues else -1
+
     def close(self) -> None:
-        """Close the descriptor, and with it the device; harmless twice."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
+        """Close the descriptors, and with them the device; harmless twice."""
+        opened = {*self.queues, self.writer_fd} - {-1}
+        self.queues, self.writer_fd = [], -1
+        for fd in opened:
             os.close(fd)
 
     def __enter__(self) -> Self:
@@ -88,13 +103,17 @@ class TunDevice:
         self.close()
 
 
-def open_tun(name: str, *, mtu: int, offload: Offload = Offload.OFF) -> TunDevice:
+def open_tun(
+    name: str, *, mtu: int, offload: Offload = Offload.OFF, queues: int = 1, steering: int = 1
+) -> TunDevice:
     """Create the TUN device `name`.
 
     Args:
         name: 1 to 15 octets; a "%d" in it is replaced by the kernel with the first free number.
         mtu: octets of the largest inner packet, IP header included.
         offload: whether it is opened with vnet headers, and given unfinished packets.
+        queues: how many can be read; packets are spread over them by flow.
+        steering: the odd number by which destinations are spread; see `queue_program`.
 
     Raises:
         HostError: with the remedy, when the host does not give the device, or not with the
@@ -105,21 +124,31 @@ def open_tun(name: str, *, mtu: int, offload: Offload = Offload.OFF) -> TunDevic
         raise ValueError(f"device name {name!r}: expected 1 to {NAME_OCTETS_MOST} octets")
     if not MTU_LEAST <= mtu <= MTU_MOST:
         raise ValueError(f"MTU {mtu}: expected {MTU_LEAST} to {MTU_MOST} octets")
+    several = _IFF_MULTI_QUEUE if queues > 1 else 0
+    device = _open_device(name, mtu, offload, several)
+    if several:
+        _add_queues(device, queues, several | (_IFF_VNET_HDR if device.vnet_hdr else 0))
+        device.steering = steer_queues(device.fd, steering, queues)
+    return device
+
+
+def _open_device(name: str, mtu: int, offload: Offload, flags: int) -> TunDevice:
+    """With its first queue, and vnet headers if possible and wanted."""
     if offload is Offload.OFF:
-        return _open_kind(name, mtu, 0, "switched off")
+        return _open_kind(name, mtu, flags, "switched off")
     try:
-        return _open_kind(name, mtu, _IFF_VNET_HDR, "")
+        return _open_kind(name, mtu, flags | _IFF_VNET_HDR, "")
     except HostError as error:
         cause = error.__cause__
         if not isinstance(cause, OSError) or cause.errno != errno.EINVAL:
             raise
         if offload is Offload.ON:
             raise HostError(f'[offload] tun = "on": {error}, or say "auto"') from error
-    return _open_kind(name, mtu, 0, "no vnet headers in this kernel")
+    return _open_kind(name, mtu, flags, "no vnet headers in this kernel")
 
 
-def _open_kind(name: str, mtu: int, flags: int, reason: str) -> TunDevice:
-    """Create the device, with vnet headers if `flags` say so."""
+def _attach(name: str, flags: int) -> tuple[int, str]:
+    """A queue of the device, which the first one makes: its descriptor and the device's name."""
     try:
         fd = os.open(_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -128,7 +157,40 @@ def _open_kind(name: str, mtu: int, flags: int, reason: str) -> TunDevice:
         flags |= _IFF_TUN | _IFF_NO_PI
         request = struct.pack(f"16sH{_IFREQ_OCTETS - 18}x", name.encode(), flags)
         answer = fcntl.ioctl(fd, _TUNSETIFF, request)
-        actual = answer[:16].rstrip(b"\0").decode()
+    except OSError:
+        os.close(fd)
+        raise
+    return fd, answer[:16].rstrip(b"\0").decode()
+
+
+def _add_queues(device: TunDevice, queues: int, flags: int) -> None:
+    """Further queues, and a descriptor for writing that is none.
+
+    Of what is written to a queue the kernel learns where the flow's packets should go, and moves
+    them there, which may put some before others.  From a detached descriptor it learns nothing.
+    """
+    try:
+        for _ in range(queues - 1):
+            device.queues.append(_attach(device.name, flags)[0])
+        device.writer_fd = _attach(device.name, flags)[0]
+        request = struct.pack(f"16sH{_IFREQ_OCTETS - 18}x", b"", _IFF_DETACH_QUEUE)
+        fcntl.ioctl(device.writer_fd, _TUNSETQUEUE, request)
+        _set_number(device.name, _SIOCSIFTXQLEN, QUEUE_PACKETS)
+    except OSError as error:
+        device.close()
+        raise _host_error(f"cannot add queues to the TUN device {device.name!r}", error) from error
+    except HostError:
+        device.close()
+        raise
+
+
+def _open_kind(name: str, mtu: int, flags: int, reason: str) -> TunDevice:
+    """Create the device, with vnet headers if `flags` say so."""
+    try:
+        fd, actual = _attach(name, flags)
+    except OSError as error:
+        raise _host_error(f"cannot create the TUN device {name!r}", error) from error
+    try:
         has_vnet = bool(flags & _IFF_VNET_HDR)
         has_uso = has_vnet and _take_unfinished(fd)
         _set_number(actual, _SIOCSIFMTU, mtu)

@@ -6,6 +6,7 @@ import errno
 import socket
 
 from hipgw.drivers.packet_sockets import host_error, open_socket
+from hipgw.drivers.steering import steer_datagrams
 from hipgw.errors import HostError
 
 
@@ -29,6 +30,66 @@ def open_hip_udp(
             return four, None
         four.close()
         raise
+
+
+def open_hip_udp_group(
+    port: int, count: int, *, discover_mtu: bool = False
+) -> dict[int, list[socket.socket]]:
+    """Open `port` on every address as `open_hip_udp`, with so many sockets for each family.
+
+    The kernel spreads datagrams over them by SPI (steering.py); all control is the first one's.
+
+    Raises:
+        HostError: as `open_hip_udp`, or the kernel cannot spread them.
+    """
+    single = open_hip_udp(port, discover_mtu=discover_mtu)
+    if count == 1:
+        return {
+            family: [channel]
+            for family, channel in zip((4, 6), single, strict=True)
+            if channel is not None
+        }
+    # Sockets of a group share the port with whoever asks; that nobody else had it was just seen.
+    groups: dict[int, list[socket.socket]] = {}
+    try:
+        for family, channel in zip((4, 6), single, strict=True):
+            if channel is not None:
+                at = channel.getsockname()
+                channel.close()
+                groups[family] = []
+                for _ in range(count):
+                    _join(groups[family], channel.family, at, count, discover_mtu=discover_mtu)
+    except HostError:
+        for channel in (*single, *(one for group in groups.values() for one in group)):
+            if channel is not None:
+                channel.close()
+        raise
+    return groups
+
+
+def _join(
+    group: list[socket.socket],
+    family: socket.AddressFamily,
+    at: tuple[object, ...],
+    count: int,
+    *,
+    discover_mtu: bool,
+) -> None:
+    """Add a socket to a group; the first one tells the kernel how to choose among them."""
+    opened = None
+    try:
+        opened = open_socket(
+            family, socket.SOCK_DGRAM, socket.IPPROTO_UDP, discover_mtu=discover_mtu
+        )
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if not group:
+            steer_datagrams(opened, count)
+        opened.bind(at)
+    except OSError as error:
+        if opened is not None:
+            opened.close()
+        raise host_error(f"UDP port {at[1]}, {count} times", error) from error
+    group.append(opened)
 
 
 def _is_without_family(error: HostError) -> bool:

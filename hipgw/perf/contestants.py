@@ -31,6 +31,8 @@ class Way:
     encapsulation: EncapsulationName = "udp"
     has_offloads: bool = True
     intercept: str = "tun"
+    workers: int = 0
+    """Pairs; 0: as the daemon chooses."""
 
     @property
     def name(self) -> str:
@@ -39,6 +41,7 @@ class Way:
             f"hipgw {self.encapsulation}"
             f"{'' if self.intercept == 'tun' else f', {self.intercept}'}"
             f"{'' if self.has_offloads else ', no offloads'}"
+            f"{f', {self.workers} workers' if self.workers else ''}"
         )
 
     @property
@@ -47,8 +50,13 @@ class Way:
         made: dict[str, Mapping[str, object]] = {}
         if not self.has_offloads:
             made["offload"] = NO_OFFLOADS
+        path: dict[str, object] = {}
         if self.intercept != "tun":
-            made["datapath"] = {"intercept": self.intercept}
+            path["intercept"] = self.intercept
+        if self.workers:
+            path["workers"] = self.workers
+        if path:
+            made["datapath"] = path
         return made
 
 

@@ -60,7 +60,7 @@ class ParallelSas:
         index = self._material(association, keying).next_index
         if not paths or not has_keys_at(index, keying):
             return False
-        pair = SaPair(core.sas.reserve_spi(), index, used_s=now)
+        pair = SaPair(core.sas.reserve_spi(association.spi_in), index, used_s=now)
         esp.pairs += (pair,)
         esp.bound = {**esp.bound, address: pair.spi_in}
         listing = records_of(
@@ -120,7 +120,7 @@ class ParallelSas:
             self._core.note("sa_pair_refused")
             return False
         if pair is None:
-            pair = SaPair(self._core.sas.reserve_spi(), index, used_s=now)
+            pair = SaPair(self._core.sas.reserve_spi(association.spi_in), index, used_s=now)
             esp.pairs += (pair,)
         pair.theirs = info
         pair.replies.append(reply)

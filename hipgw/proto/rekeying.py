@@ -81,7 +81,11 @@ class Rekeyer:
         index = self._material(association, keying).next_index
         with_dh = self._wants_dh(association) or not has_keys_at(index, keying)
         rekey = Rekey(
-            core.sas.reserve_spi(), reason, is_answer=False, with_dh=with_dh, keymat_index=index
+            core.sas.reserve_spi(association.spi_in),
+            reason,
+            is_answer=False,
+            with_dh=with_dh,
+            keymat_index=index,
         )
         rekey.locators, rekey.path = locators, path
         self._begin(association, rekey, keying, now)
@@ -258,7 +262,7 @@ class Rekeyer:
             their_dh is None and not has_keys_at(index, keying)
         )
         rekey = Rekey(
-            core.sas.reserve_spi(),
+            core.sas.reserve_spi(association.spi_in),
             "peer",
             is_answer=True,
             with_dh=with_dh,

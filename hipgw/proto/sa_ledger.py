@@ -12,6 +12,8 @@ from hipgw.proto.keying import Keying
 from hipgw.values import Direction, EspSuite, Path, SecurityAssociation, Spi
 from hipgw.values.identifiers import SPI_LEAST
 
+KEPT_BITS: Final = 0xFF
+
 
 class SaLedger:
     """Inbound SPIs of all associations, and the way out for effects about SAs.
@@ -30,10 +32,18 @@ class SaLedger:
 
     # --- SPIs ---
 
-    def reserve_spi(self) -> Spi:
-        """A random inbound SPI that is neither reserved nor ours already (RFC 7402 3.3.4)."""
+    def reserve_spi(self, beside: Spi | None = None) -> Spi:
+        """A random inbound SPI that is neither reserved nor ours already (RFC 7402 3.3.4).
+
+        Args:
+            beside: an SPI of the same association. The last octet of the new one is that of it: by
+                this octet data paths spread SAs over cores, and packets of the old SA and the new
+                one then stay in order.
+        """
+        kept = 0 if beside is None else KEPT_BITS
         while True:
-            spi = Spi(int.from_bytes(self._randomness(4), "big"))
+            drawn = int.from_bytes(self._randomness(4), "big")
+            spi = Spi(drawn & ~kept | (beside or 0) & kept)
             if spi >= SPI_LEAST and spi not in self._owners:
                 self._owners[spi] = None
                 return spi

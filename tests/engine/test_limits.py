@@ -11,7 +11,7 @@ from hipgw.proto import EndpointConfig, Failed, State
 from hipgw.proto.core import Core
 from hipgw.proto.limits import SourceLimiter
 from hipgw.proto.timers import TimerHeap
-from hipgw.values import DhGroup, Hit, Path
+from hipgw.values import DhGroup, Hit, Path, Spi
 from hipgw.wire import DhGroupList, PacketType
 from tests.engine.forge import bare, checksummed
 from tests.engine.network import Network, Weather, assert_joined, exchange, identity
@@ -137,6 +137,18 @@ def test_spis_are_neither_reserved_nor_used_twice() -> None:
 
     core = Core([identity()], FAST, randomness, 0.0)
     assert [core.sas.reserve_spi(), core.sas.reserve_spi()] == [256, 257]
+
+
+def test_an_spi_beside_another_keeps_its_last_octet() -> None:
+    """Data paths spread SAs over cores by it."""
+    drawn = iter([0x0000_00FF, 0x1234_56FF, 0x1234_5600])
+
+    def randomness(octets: int) -> bytes:
+        return next(drawn).to_bytes(octets, "big")
+
+    core = Core([identity()], FAST, randomness, 0.0)
+    assert core.sas.reserve_spi(Spi(0x7777_7742)) == 0x1234_5642  # 0x42 would be reserved
+    assert core.sas.reserve_spi() == 0x1234_5600
 
 
 def test_r1s_of_one_peer_wait_for_few_signature_checks() -> None:

@@ -97,6 +97,8 @@ def test_operator_rekeys(
     assert view.spi_in is not None
     assert view.spi_out is not None
     assert not set(before) & {view.spi_in, view.spi_out}
+    # What data paths spread SAs over cores by stays: the old SA's packets are not overtaken.
+    assert [spi & 0xFF for spi in before] == [(spi or 0) & 0xFF for spi in spis(one, other)]
     has_dh = config.rekey_with_dh or responder.rekey_with_dh
     assert one.saw(Rekeyed) == [
         Rekeyed(one.hit, other.hit, view.spi_in, view.spi_out, has_dh, "operator")

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from hipgw._fastpath.worker import PUNT_NO_SA, DataPath
+from hipgw._fastpath.punts import PUNT_NO_SA
+from hipgw._fastpath.worker import DataPath
 from hipgw.dataplane.user import UserBackend
 from hipgw.drivers.link import open_link
 from hipgw.drivers.rawip import open_raw

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hipgw._fastpath import worker
+from hipgw._fastpath import punts
 from hipgw.daemon.housekeeping import Housekeeping
+from hipgw.daemon.ports import KNOWN_S
 from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
 from hipgw.proto import Compute, JobId, LimitPath, MoveSa, State
@@ -222,12 +223,12 @@ def test_a_close_removes_the_sas_on_both_sides(tmp_path: Path) -> None:
 def test_esp_that_nobody_can_open_calls_the_peer_at_that_address(tmp_path: Path) -> None:
     async def story(a: MemoryGateway, b: MemoryGateway) -> None:
         stranger = (bytes([192, 0, 2, 77]), 0, 50, 0x1234)
-        a.data_path.punts = [(worker.PUNT_STRANGE, b"", stranger)]
+        a.data_path.punts = [(punts.PUNT_STRANGE, b"", stranger)]
         a.traffic.take_punts()
         await settled(a, b)
         assert states(a) == []
         known = (bytes([127, 0, 0, 1]), 0, 50, 0x1234)
-        a.data_path.punts = [(worker.PUNT_STRANGE, b"", known)] * 3
+        a.data_path.punts = [(punts.PUNT_STRANGE, b"", known)] * 3
         a.traffic.take_punts()
         await settled(a, b)
         assert states(a) == [State.ESTABLISHED]
@@ -270,10 +271,10 @@ def test_punts_go_to_their_handlers(tmp_path: Path) -> None:
         (tmp_path / "b" / "tcp").write_text("head\n 0: 00000000:0050 0:0 0A\n")
         control = (bytes([127, 0, 0, 1]), 10500, bytes(4))
         a.data_path.punts = [
-            (worker.PUNT_FAMILY, packet, (7, 6, 80)),
-            (worker.PUNT_FAMILY, packet, (7, 6, 81)),
-            (worker.PUNT_CONTROL, b"x" * 40, control),
-            (worker.PUNT_CONTROL, b"x" * 40, (*control[:2], bytes([127, 0, 0, 1]))),
+            (punts.PUNT_FAMILY, packet, (7, 6, 80)),
+            (punts.PUNT_FAMILY, packet, (7, 6, 81)),
+            (punts.PUNT_CONTROL, b"x" * 40, control),
+            (punts.PUNT_CONTROL, b"x" * 40, (*control[:2], bytes([127, 0, 0, 1]))),
             (99, b"", ()),
         ]
         a.traffic.take_punts()
@@ -282,7 +283,13 @@ def test_punts_go_to_their_handlers(tmp_path: Path) -> None:
         assert a.traffic.counters == {"control_unreadable": 1, "punt_unknown": 1}
         assert sum(a.engine.endpoint.counters.values()) == 1
         a.traffic.forget_old(a.engine.now() + 3)
-        assert a.data_path.families[1:] == [(6, 80, 0)]
+        assert a.data_path.families[1:] == [(6, 80, 4)]  # never unknown in between
+        (tmp_path / "b" / "tcp").write_text("head\n")
+        await asyncio.sleep(KNOWN_S)
+        a.traffic.forget_old(a.engine.now() + 6)
+        assert a.data_path.families[2:] == [(6, 80, 0)]
+        a.traffic.forget_old(a.engine.now() + 9)
+        assert len(a.data_path.families) == 3
 
     tell(tmp_path, story)
 

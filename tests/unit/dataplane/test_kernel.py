@@ -14,8 +14,9 @@ import pytest
 
 from hipgw.dataplane.interface import Backend, Carrier
 from hipgw.dataplane.kernel import KernelBackend
-from hipgw.dataplane.kernel_filter import SO_ATTACH_FILTER, SPIS_MOST, EspFilter, program
 from hipgw.dataplane.kernel_pairs import OWNERSHIP, REQIDS
+from hipgw.drivers.classic_bpf import SO_ATTACH_FILTER
+from hipgw.drivers.esp_filter import SPIS_MOST, EspFilter, program
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
     Cipher,
@@ -331,7 +332,7 @@ def test_copies_of_the_kernels_packets_do_not_reach_the_socket(family: int, head
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
         right.setblocking(False)
-        sieve = EspFilter({family: right})
+        sieve = EspFilter({family: [right]})
         for refused, expected in (((0x1234, 0x80000001), [0x1233]), ((), [0x1234, 0x1233])):
             sieve.refuse(refused)
             for spi in (0x1234, 0x1233):

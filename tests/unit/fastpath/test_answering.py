@@ -12,7 +12,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from hipgw._fastpath.worker import PUNT_CONTROL, PUNT_CONTROL_RAW, DataPath
+from hipgw._fastpath.punts import PUNT_CONTROL, PUNT_CONTROL_RAW
+from hipgw._fastpath.worker import DataPath
 from hipgw.daemon.strangers import Strangers
 from hipgw.drivers.rawip import open_raw
 from hipgw.proto import ClaimI1s, PublishR1s, R1Limits, R1Template

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from hipgw._fastpath.worker import (
+from hipgw._fastpath.punts import (
     PUNT_CONTROL,
     PUNT_EXPIRE,
     PUNT_FAMILY,

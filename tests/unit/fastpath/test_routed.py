@@ -19,9 +19,9 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
+from hipgw._fastpath.punts import PUNT_NO_SA, PUNT_TOO_BIG
 from hipgw._fastpath.routed import clamped, ecn_of
 from hipgw._fastpath.tables import SaTables
-from hipgw._fastpath.worker import PUNT_NO_SA, PUNT_TOO_BIG
 from hipgw.policy import SubnetTable, flatten
 from hipgw.values import Hit
 from tests.unit.fastpath.wires import (

@@ -33,7 +33,7 @@ PASSED = {
     "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "read_trouble",
     "i1_received", "r1_sent",
     "queue_rx", "queue_left", "queue_supers", "queue_overrun", "queue_broken",
-    "link_tx", "link_refused",
+    "link_tx", "link_refused", "handed_over",
 }  # fmt: skip
 PATIENCE_S = 10.0
 EVERY_OFFLOAD = {"vnet_hdr": True, "uso": True, "udp_gso": True, "udp_gro": True}

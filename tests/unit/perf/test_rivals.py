@@ -31,6 +31,9 @@ def test_what_is_missing_is_named_by_package(monkeypatch: pytest.MonkeyPatch) ->
 def test_ways_of_hipgw() -> None:
     assert Way("udp").name == "hipgw udp"
     assert Way("udp").settings == {}
+    several = Way("udp", workers=4)
+    assert several.name == "hipgw udp, 4 workers"
+    assert several.settings == {"datapath": {"workers": 4}}
     way = Way("raw", has_offloads=False, intercept="nfqueue")
     assert way.name == "hipgw raw, nfqueue, no offloads"
     assert way.settings == {
