@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hipgw.errors import HostError
 from hipgw.netlink.links import silence
 from hipgw.netlink.rtnetlink import (
     NetlinkError,
@@ -31,7 +32,6 @@ ANY_PROTOCOL: Final = 0
 IP6_TNL_F_IGN_ENCAP_LIMIT: Final = 0x1
 IP6_TNL_F_USE_ORIG_TCLASS: Final = 0x2
 HOP_LIMIT: Final = 64
-CLSACT: Final = 0xFFFF0000
 CLSACT_INGRESS: Final = 0xFFFFFFF2
 ETH_P_ALL: Final = 0x0003
 ETH_P: Final = {4: 0x0800, 6: 0x86DD}
@@ -60,10 +60,14 @@ def make_tunnel(interface: str, tunnel: Tunnel) -> None:
     """Make a device with its filter; it is down, and takes nothing in before `raise_tunnel`.
 
     Raises:
-        HostError: the kernel has no such device or filter, or the name is taken; nothing is left.
+        HostError: the kernel has no such device or filter, the name is taken, or there are too
+            many rules; nothing is left.
     """
     if len(tunnel.rules) > RULES_MOST:
-        raise ValueError(f"{len(tunnel.rules)} rules for {tunnel.name}, at most {RULES_MOST}")
+        raise HostError(
+            f"{len(tunnel.rules)} rules for {tunnel.name}, at most {RULES_MOST}: give the peer "
+            "fewer subnets"
+        )
 
     def task(socket: Any) -> None:
         flags = IP6_TNL_F_IGN_ENCAP_LIMIT
