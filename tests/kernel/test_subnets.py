@@ -16,16 +16,19 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyroute2.config
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from hipgw.daemon.subnet_tunnels import tunnel_name
+from hipgw.dataplane.kernel_suites import probe_kernel
 from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.lab.topology import datacenter
+from hipgw.values import EspSuite
 from tests.netns import streams
 from tests.netns.test_gateway import WEB1, WEB2, counted, transfer
 
@@ -40,6 +43,13 @@ def center(name: str, **options: object) -> Iterator[Lab]:
     with Lab(datacenter(), name=f"subnets-{name}", **options) as lab:  # type: ignore[arg-type]
         lab.start_daemons(patience_s=PATIENCE_S)
         yield lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> None:
+    """Loading them takes an emulated machine longer than pyroute2 has patience by itself."""
+    pyroute2.config.default_communicate_timeout = int(PATIENCE_S)
+    assert not probe_kernel().reason_against(EspSuite.AES_GCM_16, 4, is_udp=False)
 
 
 @pytest.fixture(scope="module")
