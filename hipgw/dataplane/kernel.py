@@ -249,7 +249,7 @@ class KernelBackend:
             return False
         if not pair.has_tunnel:
             for policy in tunnel_policies(pair):
-                self._client.add_policy(policy)
+                self._add_policy(policy)
             pair.has_tunnel = True
         return True
 
@@ -305,7 +305,7 @@ class KernelBackend:
             self._put_in_policy(pair, wanted)
         if pair.has_tunnel:
             for policy in tunnel_policies(pair):
-                self._client.replace_policy(policy)
+                self._add_policy(policy)
 
     # --- states ---
 

@@ -221,6 +221,8 @@ def policies_of(pair: KernelPair) -> list[tuple[Selector, PolicyDirection]]:
         found.append((selector_of(Direction.OUT, pair.local, pair.peer), PolicyDirection.OUT))
     if pair.in_policy is not InPolicy.NONE:
         found.append((selector_of(Direction.IN, pair.local, pair.peer), PolicyDirection.IN))
+    if pair.has_tunnel:
+        found += [(policy.selector, policy.direction) for policy in tunnel_policies(pair)]
     return found
 
 

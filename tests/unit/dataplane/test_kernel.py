@@ -14,7 +14,7 @@ import pytest
 
 from hipgw.dataplane.interface import Backend, Carrier
 from hipgw.dataplane.kernel import KernelBackend
-from hipgw.dataplane.kernel_pairs import OWNERSHIP, REQIDS
+from hipgw.dataplane.kernel_pairs import OWNERSHIP, REQIDS, policies_of
 from hipgw.drivers.classic_bpf import SO_ATTACH_FILTER
 from hipgw.drivers.esp_filter import SPIS_MOST, EspFilter, program
 from hipgw.errors import LocalProtocolError
@@ -313,6 +313,8 @@ def test_flushed_policies_of_a_tunnel_are_put_back(
     assert pair is not None
     backend.restore_policies(pair)
     assert sorted(one.selector.protocol for one in kernel.policies()) == [0, 4, 41]
+    named = {(one.selector, one.direction) for one in kernel.policies()}
+    assert set(policies_of(pair)) == named  # what an audit looks for
 
 
 def test_a_missing_state_is_noticed_by_a_look(kernel: KernelTables, backend: KernelBackend) -> None:

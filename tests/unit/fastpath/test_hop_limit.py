@@ -7,7 +7,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet, Raw
 
-from hipgw._fastpath.worker import PUNT_FAMILY, PUNT_FIRST_ESP
+from hipgw._fastpath.punts import PUNT_FAMILY, PUNT_FIRST_ESP
 from tests.unit.fastpath.wires import HIT_A, HIT_B, LSI_A, LSI_B, wait_until, wired
 
 pytestmark = pytest.mark.usefixtures("each_way")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Final
 
 import numpy as np
@@ -24,14 +25,13 @@ from hipgw.perf.sas import (
 from hipgw.values import ESP_SHAPES, EspSuite
 
 PAIRS: Final = 40
-KEY: Final = bytes(range(0x91, 0x91 + 32))
-MAC_KEY: Final = bytes(range(0x21, 0x21 + 32))
 CASES: Final = [(suite, name) for suite in EspSuite for name in (*variants_of(suite), "")]
 
 
-def keys_of(suite: EspSuite) -> tuple[bytes, bytes]:
+def new_keys(suite: EspSuite) -> tuple[bytes, bytes]:
+    """Drawn anew: memory that the allocator gives out again may hold keys of tests before."""
     shape = ESP_SHAPES[suite]
-    return KEY[: shape.encryption_key_octets], MAC_KEY[: shape.authentication_key_octets]
+    return os.urandom(shape.encryption_key_octets), os.urandom(shape.authentication_key_octets)
 
 
 def hash_after_pad(key: bytes, mask: int, name: str, words: int) -> list[bytes]:
@@ -44,9 +44,9 @@ def hash_after_pad(key: bytes, mask: int, name: str, words: int) -> list[bytes]:
     return [context.raw[4 * i : 4 * i + 4] for i in range(words)]
 
 
-def secrets_of(suite: EspSuite) -> list[bytes]:
+def secrets_of(suite: EspSuite, keys: tuple[bytes, bytes]) -> list[bytes]:
     """Keys as they stand in round keys, and each word of the hashed pads."""
-    encryption, authentication = keys_of(suite)
+    encryption, authentication = keys
     found = [key[:16] for key in (encryption, authentication) if key]
     if "HMAC_SHA256" in suite.name:
         for mask in (0x36, 0x5C):
@@ -57,16 +57,16 @@ def secrets_of(suite: EspSuite) -> list[bytes]:
     return found
 
 
-def install(tables: SaTables, number: int, suite: EspSuite) -> None:
-    """A pair as `install_pair` makes it, under KEY and MAC_KEY."""
+def install(tables: SaTables, number: int, suite: EspSuite, keys: tuple[bytes, bytes]) -> None:
+    """A pair as `install_pair` makes it, under these keys."""
     local, lsi = bytes.fromhex("20010022") + bytes(12), bytes([1, 0, 0, 1])
     names = (local, peer_hit(number), lsi, (0x01000002 + number).to_bytes(4))
     spi = LEAST_SPI + number
     tables.install_out(
-        spi, suite, *keys_of(suite), *names, family=4, source=bytes(4),
+        spi, suite, *keys, *names, family=4, source=bytes(4),
         destination=b"\x7f\0\0\1", udp=True, source_port=10500, destination_port=10500,
     )  # fmt: skip
-    tables.install_in(spi, suite, *keys_of(suite), *names)
+    tables.install_in(spi, suite, *keys, *names)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,16 @@ def test_keys_are_gone_with_their_sas(suite: EspSuite, name: str) -> None:
     tables = SaTables()
     nodes = Nodes(tables)
     peers = np.stack([np.frombuffer(peer_hit(n), np.uint8) for n in range(PAIRS)])
+    keys = new_keys(suite)
     with variant(name, suite):
         for number in range(PAIRS):
-            install(tables, number, suite)
-    for size in (1, 7, PAIRS):
-        one_batch(nodes, Packets(90 + size, size), peers[:size])
+            install(tables, number, suite, keys)
+        for size in (1, 7, PAIRS):
+            one_batch(nodes, Packets(90 + size, size), peers[:size])
     assert nodes.keys_kept() == (PAIRS, PAIRS)
-    secrets = secrets_of(suite)
+    secrets = secrets_of(suite, keys)
     if name and suite in bursts.suites():
-        kept = [secret for secret in secrets if secret != keys_of(suite)[1][:16]]
+        kept = [secret for secret in secrets if secret != keys[1][:16]]
         assert all(nodes.traces(secret)[0] for secret in kept), "they are looked for rightly"
     assert [secret.hex() for secret in secrets if nodes.traces(secret)[1]] == []
     for number in range(PAIRS):
@@ -107,12 +108,12 @@ def test_the_keys_of_the_others_stay(suite: EspSuite, name: str) -> None:
     with variant(name, suite):
         for number in range(PAIRS):
             install_pair(tables, number, suite=suite)
-    packets = Packets(64, PAIRS)
-    one_batch(nodes, packets, peers)
-    made = nodes.keys_made()
-    for gone in range(PAIRS - 1):
-        remove_pair(tables, gone)
-        left = peers[gone + 1 :]
-        one_batch(nodes, Packets(64, len(left)), left)
+        packets = Packets(64, PAIRS)
+        one_batch(nodes, packets, peers)
+        made = nodes.keys_made()
+        for gone in range(PAIRS - 1):
+            remove_pair(tables, gone)
+            left = peers[gone + 1 :]
+            one_batch(nodes, Packets(64, len(left)), left)
     assert nodes.keys_kept() == (1, 1)
     assert nodes.keys_made() == made
