@@ -19,7 +19,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from hipgw._fastpath.answer_i1 cimport I1Desk
-from hipgw._fastpath.batch_io cimport LINK, SOCKETS, slot_room
+from hipgw._fastpath.batch_io cimport LINK, slot_room
 from hipgw._fastpath.c.atomics cimport ATOMIC_RELAXED, ATOMIC_RELEASE, load_u64, store_u64
 from hipgw._fastpath.c.events cimport EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd
 from hipgw._fastpath.classify cimport classify_outbound_batch
@@ -37,7 +37,6 @@ from hipgw._fastpath.flows cimport (
     set_port,
 )
 from hipgw._fastpath.inbound cimport inbound_loop
-from hipgw._fastpath.octets cimport load_be16
 from hipgw._fastpath.outbound cimport outbound_loop
 from hipgw._fastpath.punts cimport take_punt
 from hipgw._fastpath.queue_io cimport QUEUES_MOST

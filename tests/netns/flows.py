@@ -41,6 +41,7 @@ class NumberedFlows:
         self.numbers: list[list[int]] = [[] for _ in range(flows)]
         self.label = f"{a.name} to {b.name} by {target}"
         self._is_over = threading.Event()
+        self._is_all_sent = threading.Event()
         self._servers = [
             b.call(lambda: socket.socket(family, socket.SOCK_DGRAM)) for _ in range(flows)
         ]
@@ -71,6 +72,7 @@ class NumberedFlows:
     ) -> None:
         self._is_over.set()
         self._threads[1].join()
+        self._is_all_sent.set()
         self._clients[0].send(END)  # wakes the receiver, which may have everything
         self._threads[0].join()
         for channel in (*self._servers, *self._clients):
@@ -97,9 +99,9 @@ class NumberedFlows:
         with selectors.DefaultSelector() as waiting:
             for flow, server in enumerate(self._servers):
                 waiting.register(server, selectors.EVENT_READ, flow)
-            while not (self._is_over.is_set() and self.arrived >= sum(self.sent)):
+            while not (self._is_all_sent.is_set() and self.arrived >= sum(self.sent)):
                 ready = waiting.select(IDLE_S)
-                if not ready and self._is_over.is_set():
+                if not ready and self._is_all_sent.is_set():
                     return
                 for key, _ in ready:
                     self._drain(self._servers[key.data], self.numbers[key.data])
