@@ -21,14 +21,11 @@ from hipgw.dataplane.kernel_pairs import (
     in_policy,
     inner_octets,
     out_policy,
-    policy_name,
     state_of,
-    tunnel_policies,
 )
+from hipgw.dataplane.kernel_policies import PairPolicies, quietly
 from hipgw.errors import LocalProtocolError
 from hipgw.netlink.xfrm import (
-    PolicyDirection,
-    PolicyId,
     Removed,
     StateId,
     StateReport,
@@ -65,6 +62,7 @@ class KernelBackend:
         on_inbound: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
         self._client: Final = client
+        self._policies: Final = PairPolicies(client)
         self._clock = clock
         self.on_inbound = on_inbound
         self.soft_octets: Callable[[], int] = lambda: 0
@@ -119,12 +117,12 @@ class KernelBackend:
         if pair is None or sa is None:
             return False
         if direction is Direction.OUT:
-            self._drop_out_policy(pair)
+            self._policies.drop_out(pair)
             pair.outbound = None
         else:
             del pair.inbound[spi]
             if not pair.inbound:
-                self._drop_in_policy(pair)
+                self._policies.drop_in(pair)
         self._drop_state(sa)
         self._forget_if_empty(pair)
         return True
@@ -234,7 +232,7 @@ class KernelBackend:
         if pair is not None and pair.inbound:
             wanted = InPolicy.OPTIONAL if is_shared else InPolicy.STRICT
             try:
-                self._put_in_policy(pair, wanted)
+                self._policies.put_in(pair, wanted)
             except XfrmError as error:
                 log.warning("policy not changed", extra={"peer_hit": peer, "reason": error})
 
@@ -247,20 +245,14 @@ class KernelBackend:
         pair = self._find(local, peer)
         if pair is None or not pair.has_states:
             return False
-        if not pair.has_tunnel:
-            for policy in tunnel_policies(pair):
-                self._add_policy(policy)
-            pair.has_tunnel = True
+        self._policies.open_tunnel(pair)
         return True
 
     def close_tunnel(self, local: Hit, peer: Hit) -> None:
         """The tunnel device takes nothing more."""
         pair = self._find(local, peer)
         if pair is not None and pair.has_tunnel:
-            pair.has_tunnel = False
-            for policy in tunnel_policies(pair):
-                name = PolicyId(policy.selector, PolicyDirection.IN)
-                self._quietly(lambda name=name: self._client.remove_policy(name))  # type: ignore[misc]
+            self._policies.close_tunnel(pair)
             self._forget_if_empty(pair)
 
     def is_gone(self, sa: KernelSa) -> bool:
@@ -279,33 +271,18 @@ class KernelBackend:
     def lose(self, pair: KernelPair, sa: KernelSa) -> None:
         """A state has gone without us: nothing more is sent into the void."""
         if sa.direction is Direction.OUT:
-            self._drop_out_policy(pair)
+            self._policies.drop_out(pair)
             pair.outbound = None
         else:
             pair.inbound.pop(sa.spi, None)
             if not pair.inbound:
-                self._drop_in_policy(pair)
+                self._policies.drop_in(pair)
         self._drop_state(sa)
         self._forget_if_empty(pair)
 
     def restore_policies(self, pair: KernelPair) -> None:
-        """Put policies back that somebody may have removed, or take them away while held.
-
-        Raises:
-            XfrmError: EEXIST, somebody else's stands in the place of one; what goes by it is not
-                ours to say.
-        """
-        if pair.outbound is not None and not pair.is_held:
-            pair.has_out_policy = False
-            self._replace_or_add(pair, pair.outbound)
-        else:
-            self._drop_out_policy(pair)
-        if pair.inbound and pair.in_policy is not InPolicy.NONE:
-            wanted, pair.in_policy = pair.in_policy, InPolicy.NONE
-            self._put_in_policy(pair, wanted)
-        if pair.has_tunnel:
-            for policy in tunnel_policies(pair):
-                self._add_policy(policy)
+        """See `PairPolicies.restore`."""
+        self._policies.restore(pair)
 
     # --- states ---
 
@@ -329,7 +306,7 @@ class KernelBackend:
         if pair.has_out_policy:
             entry = self._add(pair, sa)
             try:
-                self._replace_or_add(pair, entry)
+                self._policies.put_out(pair, entry)
             except XfrmError:
                 self._drop_state(entry)
                 raise
@@ -367,9 +344,9 @@ class KernelBackend:
         except XfrmError:
             self._add_state(state, name)
             try:
-                self._add_policy(policy)
+                self._policies.add(policy)
             except XfrmError:
-                self._quietly(lambda: self._client.remove_state(name))
+                quietly(lambda: self._client.remove_state(name))
                 raise
 
     def _add_state(self, state: XfrmState, name: StateId) -> None:
@@ -395,7 +372,7 @@ class KernelBackend:
         if sa.direction is Direction.IN and sa.spi in self._inbound:
             self._inbound.discard(sa.spi)
             self.on_inbound(self._inbound)
-        self._quietly(lambda: self._client.remove_state(sa.name))
+        quietly(lambda: self._client.remove_state(sa.name))
 
     def _move_out(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
         """MIGRATE, or UPDSA where only a port is new.
@@ -411,13 +388,13 @@ class KernelBackend:
                 sa.path = path
             return
         if not pair.has_out_policy:
-            self._replace_or_add(pair, sa)
+            self._policies.put_out(pair, sa)
         migrate_out(self._client, pair, sa, path)
         del self._names[sa.name]
         sa.name, sa.path = replace(sa.name, destination=path.peer), path
         self._names[sa.name] = pair, sa
         if pair.is_held:
-            self._drop_out_policy(pair)
+            self._policies.drop_out(pair)
 
     def _move_in(self, pair: KernelPair, sa: KernelSa, path: Path) -> None:
         """The same state with its window at our new address; the one at the old address goes.
@@ -442,7 +419,7 @@ class KernelBackend:
         old, sa.name = sa.name, name
         del self._names[old]
         self._names[name] = pair, sa
-        self._quietly(lambda: self._client.remove_state(old))
+        quietly(lambda: self._client.remove_state(old))
 
     def _look(self, pair: KernelPair, sa: KernelSa) -> SaStatistics | None:
         try:
@@ -468,68 +445,6 @@ class KernelBackend:
             sequence=_sequence(sa.direction, report),
             last_used_s=sa.last_used_s,
         )
-
-    # --- policies ---
-
-    def _replace_or_add(self, pair: KernelPair, sa: KernelSa) -> None:
-        """The policy of ours is replaced in one step; somebody else's is never touched."""
-        policy = out_policy(pair, sa.spi, sa.path)
-        if pair.has_out_policy:
-            self._client.replace_policy(policy)
-        else:
-            self._add_policy(policy)
-        pair.has_out_policy = True
-
-    def _add_policy(self, policy: XfrmPolicy) -> None:
-        """Install it; one of ours that nobody knows any more gives way.
-
-        Raises:
-            XfrmError: EEXIST, it is somebody else's.
-        """
-        try:
-            self._client.add_policy(policy)
-        except XfrmError as error:
-            if error.errno != errno.EEXIST:
-                raise
-            ends = policy.selector, policy.direction
-            present = [
-                one for one in self._client.policies() if (one.selector, one.direction) == ends
-            ]
-            if not present or not all(map(OWNERSHIP.has_policy, present)):
-                raise XfrmError(
-                    errno.EEXIST, "add a policy", "another program has one for these HITs"
-                ) from error
-            self._client.replace_policy(policy)
-
-    def _drop_out_policy(self, pair: KernelPair) -> None:
-        if pair.has_out_policy:
-            pair.has_out_policy = False
-            name = policy_name(Direction.OUT, pair.local, pair.peer)
-            self._quietly(lambda: self._client.remove_policy(name))
-
-    def _put_in_policy(self, pair: KernelPair, wanted: InPolicy) -> None:
-        if pair.in_policy is wanted:
-            return
-        policy = in_policy(pair, _family(pair), wanted)
-        if pair.in_policy is InPolicy.NONE:
-            self._add_policy(policy)
-        else:
-            self._client.replace_policy(policy)
-        pair.in_policy = wanted
-
-    def _drop_in_policy(self, pair: KernelPair) -> None:
-        if pair.in_policy is not InPolicy.NONE:
-            pair.in_policy = InPolicy.NONE
-            name = policy_name(Direction.IN, pair.local, pair.peer)
-            self._quietly(lambda: self._client.remove_policy(name))
-
-    def _quietly(self, act: Callable[[], None]) -> None:
-        """Take something away that may be gone already."""
-        try:
-            act()
-        except XfrmError as error:
-            if error.errno not in ALREADY_GONE:
-                log.warning("not removed from the kernel", extra={"reason": error})
 
     # --- pairs ---
 
@@ -562,10 +477,6 @@ def _sa_of(pair: KernelPair, direction: Direction, spi: Spi) -> KernelSa | None:
         return pair.inbound.get(spi)
     found = pair.outbound
     return found if found is not None and found.spi == spi else None
-
-
-def _family(pair: KernelPair) -> int:
-    return next(iter(pair.inbound.values())).path.local.version
 
 
 def _sequence(direction: Direction, report: StateReport) -> int:

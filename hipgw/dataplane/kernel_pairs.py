@@ -202,7 +202,7 @@ def tunnel_policies(pair: KernelPair) -> tuple[XfrmPolicy, ...]:
 
     User space takes such packets apart itself, so none that it delivers meets these.
     """
-    family = 6 if not pair.inbound else _family(pair)
+    family = 6 if not pair.inbound else family_of(pair)
     whole = in_policy(pair, family, InPolicy.STRICT)
     return tuple(
         replace(whole, selector=replace(whole.selector, protocol=one), priority=PRIORITY - 1)
@@ -210,7 +210,8 @@ def tunnel_policies(pair: KernelPair) -> tuple[XfrmPolicy, ...]:
     )
 
 
-def _family(pair: KernelPair) -> int:
+def family_of(pair: KernelPair) -> int:
+    """Outer address family of its inbound SAs, of which there is one at least."""
     return next(iter(pair.inbound.values())).path.local.version
 
 
