@@ -46,8 +46,8 @@ SUITES: Final[dict[str, list[Way]]] = {
     "aes-256-cbc-hmac-sha256": [(6, "raw")],
     "null-hmac-sha256": [(4, "udp")],
     "aes-128-ccm-16": [(4, "raw")],
+    "aes-128-gmac": [(6, "raw")],
 }
-GMAC: Final = "aes-128-gmac"
 SUITES_V1: Final = ["aes-128-cbc-hmac-sha1", "3des-cbc-hmac-md5"]
 NETWORKS: Final = {"b": 77, "c": 78}
 WINDOW_PACKETS: Final = 1024
@@ -103,7 +103,7 @@ def entry(hit: Hit, name: str, address: str, encapsulation: str) -> str:
 def lab() -> Iterator[Lab]:
     settings = {
         "datapath": {"backend": "kernel"},
-        "hip": {"esp_suites": [*SUITES, GMAC]},
+        "hip": {"esp_suites": [*SUITES]},
         "legacy": {"esp_suites": SUITES_V1},
     }
     with Lab(topology(), name="matrix", key_kind="rsa-2048", settings=settings) as made:
@@ -223,14 +223,6 @@ def test_suites(lab: Lab, names: Names, suite: str) -> None:
     for way in SUITES[suite]:
         take_way(lab.host("a"), names.v2, way)
         check(lab, names.v2, way, suite)
-
-
-def test_gmac_stays_in_user_space(lab: Lab, names: Names) -> None:
-    a = lab.host("a")
-    start_with(a, "hip", GMAC)
-    take_way(a, names.v2, (4, "raw"))
-    check(lab, names.v2, (4, "raw"), GMAC, "user")
-    assert "RFC 4543" in str(current(a, names.v2["b"])["out"]["carrier_reason"])
 
 
 @pytest.mark.parametrize("suite", SUITES_V1)
