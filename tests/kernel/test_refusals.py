@@ -187,6 +187,11 @@ def between(a: LabHost, b: LabHost, direction: str) -> list[str]:
     return ["src", f"{source}/128", "dst", f"{destination}/128", "dir", direction]
 
 
+def is_rekeying(host: LabHost) -> bool:
+    """Whether new keys are under way: others would have to wait for them."""
+    return any(one["rekeying"] for one in host.ask("associations")["associations"])
+
+
 def new_spi(ear: socket.socket) -> int:
     """What the next UPDATE with an ESP_INFO offers."""
     while True:
@@ -199,6 +204,7 @@ def new_spi(ear: socket.socket) -> int:
 def test_an_spi_that_somebody_else_has(hosts: tuple[LabHost, LabHost]) -> None:
     """It has read the UPDATE of b while a stands still."""
     a, b = hosts
+    until(lambda: not any(is_rekeying(host) for host in hosts), a.log_tail)
     kill(a, signal.SIGSTOP)
     try:
         with a.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, HIP_PROTOCOL)) as ear:
