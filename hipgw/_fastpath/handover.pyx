@@ -52,6 +52,7 @@ cdef bint push_handed(
     memset(&head, 0, sizeof(Record))
     head.kind = KIND_HANDED
     head.family = d.traffic_class
+    head.protocol = d.hop_limit
     while not ring_push(ring, &head, octets, d.length):
         if patience[0] == 0:
             return False
@@ -103,6 +104,7 @@ cdef Py_ssize_t take_handed(WorkerState *w, Py_ssize_t first) noexcept nogil:
             offset = <uint32_t>n * w.arena.slot_octets + HEADROOM_OCTETS
             fresh(&w.desc[n], offset, record.length)
             w.desc[n].traffic_class = record.family
+            w.desc[n].hop_limit = record.protocol
             memcpy(w.arena.octets + offset, octets_of(record), record.length)
             ring_pop(ring)
             n += 1

@@ -29,7 +29,7 @@ cdef struct Record:
     uint32_t spi
     uint16_t port               # source port (CONTROL, STRANGE), local port (FAMILY), MTU (TOO_BIG)
     uint8_t family              # outer family (CONTROL, CONTROL_RAW, STRANGE), class (HANDED)
-    uint8_t protocol            # inner protocol (FAMILY), outer one (STRANGE): 50 or 17
+    uint8_t protocol            # inner (FAMILY), outer: 50 or 17 (STRANGE), hop limit (HANDED)
     uint8_t source[16]          # 4 or 16 octets, by family
     uint8_t destination[16]
 

@@ -50,7 +50,8 @@ class Machine:
         self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(pairs)]
         self.wanted, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for opened in self.sockets:
-            opened.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
+            for option in (8, 12, 13):  # IP_PKTINFO, IP_RECVTTL, IP_RECVTOS
+                opened.setsockopt(socket.IPPROTO_IP, option, 1)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             if options.get("udp_gro"):
                 opened.setsockopt(socket.IPPROTO_UDP, 104, 1)
@@ -170,6 +171,26 @@ def test_flows_on_wrong_queues_and_sockets_stay_in_order(
         wait_until(lambda: a.path.counters()["esp_tx"] == FLOWS * NUMBERS)
         wait_until(lambda: b.path.counters()["tun_tx"] == FLOWS * NUMBERS)
         assert sum(row[4] for row in a.path.sa_statistics()) == FLOWS * NUMBERS
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_what_the_outer_header_said_goes_along(wrong: int) -> None:
+    """Hop limit and traffic class of every packet, whichever worker received it."""
+    limit, traffic_class = 33, 0xB8
+    with machines(1, 2) as (a, b):
+        for number, peer in enumerate(PEERS):
+            a.install_out(spi_of(number), peer, b.port(wrong))
+            b.install_in(spi_of(number), peer)
+        for flow in range(FLOWS):
+            packet = bytearray(inner(flow, 0))
+            packet[0] |= traffic_class >> 4
+            packet[1] |= traffic_class << 4 & 0xFF
+            packet[7] = limit
+            a.queues[0].send(packet)
+        heads = [b.application.recv(4096)[:8] for _ in range(FLOWS)]
+        assert {head[7] for head in heads} == {limit}
+        assert {int.from_bytes(head[:2]) >> 4 & 0xFF for head in heads} == {traffic_class}
+        assert 0 < b.path.counters()["handed_over"] < FLOWS
 
 
 def test_new_keys_under_way_lose_nothing() -> None:
