@@ -23,10 +23,11 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities
+from hipgw.daemon.peer_paths import Paths
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import SaHome
-from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.traffic import Traffic
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.interface import Carrier
 from hipgw.dataplane.kernel import KernelBackend
