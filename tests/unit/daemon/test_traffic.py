@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -19,26 +18,11 @@ from hipgw.values import Direction, Hit, Lsi, SecurityAssociation, Spi
 from hipgw.values import Path as IPath
 from tests.unit.daemon.gateways import (
     MemoryGateway,
-    gateway_pair,
     ipv4_packet,
     ipv6_packet,
     settled,
+    tell,
 )
-
-Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        a, b = await gateway_pair(directory)
-        try:
-            async with asyncio.timeout(10):
-                await story(a, b)
-        finally:
-            a.engine.close()
-            b.engine.close()
-
-    asyncio.run(run())
 
 
 def states(gateway: MemoryGateway) -> list[State]:
