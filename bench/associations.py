@@ -27,7 +27,7 @@ from bench import machine
 from bench.crowd import Crowd
 from bench.figures import Figure, goal_line, series
 from hipgw.daemon.composition import Daemon
-from hipgw.daemon.config import load_config
+from hipgw.daemon.config_file import load_config
 from hipgw.daemon.logs import start_logging
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab

@@ -92,7 +92,7 @@ class Crowd:
 
     @property
     def _responder(self) -> Responder:
-        return self._endpoint._reception._responder
+        return self._endpoint._parts.reception._responder
 
     def _settle(self, now: float) -> None:
         self._count += 1

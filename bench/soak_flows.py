@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final
 
@@ -31,7 +32,7 @@ STALL_S: Final = 20.0
 REMEMBERED: Final = 1 << 16
 
 
-class Flow:
+class Flow(ABC):
     """Traffic from one host to another, until `stop`.
 
     Attributes:
@@ -73,11 +74,13 @@ class Flow:
             if thread.is_alive():
                 self.wrong.append(f"thread {thread.name} does not end")
 
+    @abstractmethod
     def _receive(self) -> None:
-        raise NotImplementedError
+        """Take in until the end; a thread's body."""
 
+    @abstractmethod
     def _send(self) -> None:
-        raise NotImplementedError
+        """Send until the end; a thread's body."""
 
     def _open(self, host: LabHost, kind: socket.SocketKind) -> socket.socket:
         opened: socket.socket = host.call(lambda: socket.socket(self._family, kind))

@@ -81,7 +81,8 @@ def check_config(path: Path, *, is_default: bool) -> tuple[Check, Config | None]
         path: the file.
         is_default: whether nobody named it, so that its absence is no fault.
     """
-    from hipgw.daemon.config import Config, load_config
+    from hipgw.daemon.config import Config
+    from hipgw.daemon.config_file import load_config
 
     name = "configuration"
     if is_default and not path.exists():

@@ -43,7 +43,7 @@ def run(ctx: click.Context, config_path: str, *, check: bool) -> None:
     try:
         if check:
             from hipgw.daemon.certificate_config import load_certificates
-            from hipgw.daemon.config import load_config
+            from hipgw.daemon.config_file import load_config
 
             config = load_config(Path(config_path))
             load_certificates(config.certificates, config.certificate_requirements(), ())

@@ -24,13 +24,14 @@ from hipgw.daemon.next_hops import NextHops
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities
 from hipgw.daemon.path_mtu import PathMtus
+from hipgw.daemon.peer_paths import Paths
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import NO_KERNEL, SaHome
 from hipgw.daemon.state_keeper import StateKeeper
 from hipgw.daemon.strangers import Strangers
 from hipgw.daemon.subnet_routes import SubnetRoutes
-from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.traffic import Traffic
 from hipgw.daemon.underlay import largest_link_mtu
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.user import UserBackend

@@ -38,7 +38,7 @@ from hipgw.daemon.instance_lock import InstanceLock
 from hipgw.daemon.interception import Interception, queue_numbers, subnet_queue
 from hipgw.daemon.interface_watch import InterfaceWatch
 from hipgw.daemon.kept_tasks import keep_running
-from hipgw.daemon.kernel_side import clear_kernel_leftovers, open_kernel_side
+from hipgw.daemon.kernel_opening import clear_kernel_leftovers, open_kernel_side
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.own_identities import start_identities

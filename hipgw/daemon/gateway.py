@@ -24,10 +24,11 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.legacy import LegacyPeers
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.peer_paths import Paths
 from hipgw.daemon.peer_puzzles import PeerPuzzles
 from hipgw.daemon.sa_home import SaHome
 from hipgw.daemon.strangers import Strangers
-from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.traffic import Traffic
 from hipgw.daemon.worker_plan import ONE_PAIR, WorkerPlan
 from hipgw.dataplane.ciphers import CipherChoice
 from hipgw.drivers.offload import NOTHING_ON, Offloads

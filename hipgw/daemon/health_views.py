@@ -8,7 +8,7 @@ from typing import Final
 from hipgw.daemon.cipher_views import cipher_checks
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
-from hipgw.daemon.kernel_side import kernel_check
+from hipgw.daemon.kernel_views import kernel_check
 from hipgw.daemon.worker_plan import workers_check
 from hipgw.drivers.offload import Offloads
 

@@ -1,4 +1,4 @@
-"""The kernel's half of the data plane: opened, watched, healed.
+"""The kernel's half of the data plane: watched, healed.
 
 What the kernel tells of our states goes to the engine: sequence numbers that run out, a first
 packet, a NAT that moved.  What somebody else has removed is put back (policies) or replaced by new
@@ -10,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
@@ -21,16 +18,13 @@ from typing import TYPE_CHECKING, Final
 from hipgw.daemon.engine_config import carried_suites
 from hipgw.daemon.kernel_audit import read_tables, wanting
 from hipgw.daemon.kernel_moves import KernelMoves
-from hipgw.dataplane.interface import Preference
 from hipgw.dataplane.kernel import KernelBackend
 from hipgw.dataplane.kernel_pairs import OWNERSHIP, KernelPair, KernelSa
 from hipgw.dataplane.kernel_suites import KernelEsp, probe_kernel
-from hipgw.drivers.esp_filter import EspFilter
 from hipgw.netlink.xfrm import (
     Acquired,
     Event,
     Expired,
-    Group,
     MappingChanged,
     Overrun,
     PoliciesFlushed,
@@ -38,24 +32,15 @@ from hipgw.netlink.xfrm import (
     StateId,
     StateRemoved,
     StatesFlushed,
-    XfrmClient,
     XfrmError,
     XfrmMonitor,
-    remove_owned,
 )
-from hipgw.netlink.xfrm.uapi import UDP_ENCAP, UDP_ENCAP_ESPINUDP
-from hipgw.values import Direction, Encapsulation, EspSuite, Hit, Spi
+from hipgw.values import Direction, EspSuite, Hit, Spi
 
 if TYPE_CHECKING:
     from hipgw.daemon.gateway import Gateway
 
-GROUPS: Final = (Group.ACQUIRE, Group.EXPIRE, Group.SA, Group.POLICY, Group.MAPPING)
-EVENTS_OCTETS: Final = 4 * 1024 * 1024
-"""Our own changes come back as events, too."""
 LOOKS_PER_TURN: Final = 100
-ENCAPSULATED: Final = EspSuite.AES_128_CBC_HMAC_SHA256
-"""The suite that says whether the kernel takes ESP out of UDP; every HIP host has it."""
-REFUSALS_SHOWN: Final = 3
 
 log = logging.getLogger(__name__)
 
@@ -342,129 +327,3 @@ def _is_ours(event: Acquired) -> bool:
         and bool(templates)
         and all(template.reqid in OWNERSHIP.reqids for template in templates)
     )
-
-
-def clear_kernel_leftovers() -> int:
-    """Remove states and policies of a killed daemon; how many, 0 where there is no XFRM."""
-    try:
-        with XfrmClient() as client:
-            removed = remove_owned(client, OWNERSHIP)
-    except OSError as error:
-        log.debug("no look for states of a killed daemon", extra={"reason": error})
-        return 0
-    return removed.states + removed.policies
-
-
-def open_kernel_side(
-    stack: ExitStack,
-    preference: Preference,
-    raw_esp: Mapping[int, Sequence[socket.socket]],
-    udp: Mapping[int, Sequence[socket.socket]],
-    suites: Collection[EspSuite],
-) -> KernelSide | None:
-    """Open what the kernel's half takes; `stack` closes it.  None if it is not wanted.
-
-    With AUTO the kernel is asked what it can do when the daemon runs.  With KERNEL it is asked
-    here: it takes ESP out of our UDP sockets from the start, or never.
-
-    Args:
-        stack: of the daemon.
-        preference: `[datapath] backend`.
-        raw_esp: raw sockets of protocol 50, by family; they no longer see what the kernel carries.
-        udp: sockets of the HIP port, by family; with KERNEL they hand ESP to the kernel.
-        suites: that associations may have.
-    """
-    if preference is Preference.USER:
-        return None
-    esp, families = KernelEsp(), frozenset[int]()
-    if preference is Preference.KERNEL:
-        esp = probe_kernel({*suites, ENCAPSULATED})
-        if not esp.can_something:
-            return _nothing(esp, esp.verdicts[0].reason)
-    try:
-        client = XfrmClient()
-        monitor = XfrmMonitor(GROUPS, receive_octets=EVENTS_OCTETS)
-    except OSError as error:
-        return _nothing(esp, f"no XFRM socket: {error.strerror}")
-    if preference is Preference.KERNEL:
-        families = _hand_over_udp(udp, esp)
-    backend = KernelBackend(client, on_inbound=EspFilter(raw_esp).refuse)
-    side = KernelSide(backend, monitor, esp, "", families)
-    stack.callback(backend.close)
-    stack.callback(side.stop)
-    return side
-
-
-def _nothing(esp: KernelEsp, reason: str) -> KernelSide:
-    log.warning("the kernel carries nothing", extra={"reason": reason})
-    return KernelSide(None, None, esp, reason)
-
-
-def _hand_over_udp(udp: Mapping[int, Sequence[socket.socket]], esp: KernelEsp) -> frozenset[int]:
-    """Have the kernel take ESP out of our UDP sockets; the families where it does."""
-    families = set()
-    for family, group in udp.items():
-        if esp.reason_against(ENCAPSULATED, family, is_udp=True):
-            continue
-        for channel in group:
-            channel.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
-        families.add(family)
-    return frozenset(families)
-
-
-def kernel_check(
-    side: KernelSide | None, refusals: Collection[str] = frozenset()
-) -> dict[str, str]:
-    """What `hipgw doctor` says of the kernel: what it can carry, and why not the rest.
-
-    Args:
-        side: None where it is not wanted.
-        refusals: the kernel's words about associations that it was to carry, and does not.
-    """
-    name = "kernel BEET"
-    if side is None:
-        return {
-            "name": name,
-            "outcome": "ok",
-            "detail": 'not used: [datapath] backend = "user"',
-            "remedy": "",
-        }
-    if side.backend is not None and not side.esp.verdicts:
-        return {"name": name, "outcome": "ok", "detail": "being asked", "remedy": ""}
-    if side.backend is None or not side.esp.can_something:
-        return {
-            "name": name,
-            "outcome": "warn",
-            "detail": f"user space carries everything: {side.reason}",
-            "remedy": "use a kernel with the modules xfrm_user, esp4, esp6",
-        }
-    ways = []
-    for family in (4, 6):
-        for encapsulation in Encapsulation:
-            is_udp = encapsulation is Encapsulation.UDP
-            tried = [
-                one
-                for one in side.esp.verdicts
-                if (one.outer_family, one.is_udp) == (family, is_udp)
-            ]
-            able = sum(one.is_possible for one in tried)
-            reasons = sorted({one.reason for one in tried if one.reason})
-            why = f" ({'; '.join(reasons)})" if reasons else ""
-            word = "UDP" if is_udp else "raw"
-            ways.append(f"IPv{family} {word}: {able} of {len(tried)} suites{why}")
-    detail = f"{', '.join(ways)}; {len(side.backend.pairs())} pairs in the kernel"
-    if side.healed:
-        detail += f", {side.healed} states lost and replaced"
-    if side.audits:
-        detail += f", compared {side.audits} times after a flush or lost events"
-    if refusals:
-        shown = "; ".join(sorted(refusals)[:REFUSALS_SHOWN])
-        detail += f"; user space carries {len(refusals)} pairs that were refused: {shown}"
-    outcome = "warn" if refusals else "ok"
-    remedy = "see `hipgw sas` for the reason of each, `ip xfrm policy` for who else is there"
-    return {
-        "name": name,
-        "outcome": outcome,
-        "detail": detail,
-        "remedy": remedy if refusals else "",
-    }

@@ -10,7 +10,8 @@ import signal
 from pathlib import Path as FilePath
 from typing import Final
 
-from hipgw.daemon.config import Config, load_config
+from hipgw.daemon.config import Config
+from hipgw.daemon.config_file import load_config
 from hipgw.daemon.logs import start_logging
 from hipgw.daemon.privileges import forbid_dumps, require_network_privileges
 

@@ -19,8 +19,8 @@ from hipgw.daemon.config import (
     Config,
     HipOptions,
     changed_keys,
-    load_config,
 )
+from hipgw.daemon.config_file import load_config
 from hipgw.daemon.engine_config import endpoint_config
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.logs import set_level

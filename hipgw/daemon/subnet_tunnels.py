@@ -11,11 +11,13 @@ sent all the same (`Traffic.on_no_sa`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from hipgw.daemon.kept_tasks import Pauses
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.kernel_pairs import IPV6_HEADER_OCTETS
 from hipgw.errors import HostError
@@ -50,6 +52,7 @@ class SubnetTunnels:
         interface: str,
         mtu_octets: Callable[[], int],
         set_routes: Callable[[], None],
+        pauses: Pauses | None = None,
     ) -> None:
         """Make none before `want`.
 
@@ -58,17 +61,20 @@ class SubnetTunnels:
             interface: `[network] interface`.
             mtu_octets: its MTU, as it is now.
             set_routes: brings the routes up to date; asks `device_for`; is called in any thread.
+            pauses: before what the kernel refused is tried again.
         """
         self._split: Final = split
         self._interface: Final = interface
         self._mtu_octets = mtu_octets
         self._set_routes = set_routes
+        self._pauses = pauses or Pauses()
         self.on_settled: Callable[[], None] = lambda: None
         self._wanted: dict[Hit, Tunnel] = {}
         self._made: dict[Hit, Tunnel] = {}
         self._up: dict[Hit, int] = {}
         self._routed: frozenset[Hit] = frozenset()
         self._reasons: dict[Hit, str] = {}
+        self._told: tuple[dict[Hit, Tunnel], dict[Hit, str]] = {}, {}
         self._dirty = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hipgw-tunnels")
         split.reason_of_routes = self.reason_of
@@ -126,18 +132,25 @@ class SubnetTunnels:
             self._dirty.set()
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled; what failed is tried again after a pause, or with a change."""
+        pause_s: float | None = None
         while True:
-            await self._dirty.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._dirty.wait()
             self._dirty.clear()
             try:
                 await self._follow()
             except HostError as error:
-                log.warning("tunnels not brought up to date", extra={"reason": error})
+                pause_s = self._pauses.take_s()
+                fields = {"reason": error, "again_s": pause_s}
+                log.warning("tunnels not brought up to date", extra=fields)
+            else:
+                pause_s = None
+                self._pauses.reset()
 
     async def _follow(self) -> None:
         """One round: routes off devices that go, then devices, then routes onto those that came."""
-        before = set(self._made), dict(self._reasons)
         await self._route(frozenset(filter(self._has_route, self._routed)))
         for peer in [peer for peer in self._up if not self._is_used(peer)]:
             await self._lower(self._made[peer])
@@ -150,7 +163,8 @@ class SubnetTunnels:
         for peer in filter(self._is_used, list(self._made)):
             await self._raise(self._made[peer])
         await self._route(frozenset(filter(self._has_route, self._up)))
-        if before != (set(self._made), self._reasons):
+        if self._told != (self._made, self._reasons):
+            self._told = dict(self._made), dict(self._reasons)
             self.on_settled()
 
     def _is_used(self, peer: Hit) -> bool:

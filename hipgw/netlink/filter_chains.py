@@ -12,7 +12,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from hipgw.netlink.next_hop import MESSAGE_HEADER, attributes
+from hipgw.netlink.next_hop import attributes
+from hipgw.netlink.rtnetlink_events import MESSAGE_HEADER, messages
 
 LEGACY_TABLES: Final = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
 NETLINK_NETFILTER: Final = 12
@@ -74,10 +75,7 @@ def _has_chains() -> bool:
 
 def _read(octets: bytes) -> bool | None:
     """What a datagram of the dump says, None while it goes on."""
-    position = 0
-    while position + MESSAGE_HEADER.size <= len(octets):
-        length, kind, *_ = MESSAGE_HEADER.unpack_from(octets, position)
-        body = octets[position + MESSAGE_HEADER.size : position + length]
+    for kind, body in messages(octets):
         if kind == NLMSG_DONE:
             return False
         if kind == NLMSG_ERROR:
@@ -86,5 +84,4 @@ def _read(octets: bytes) -> bool | None:
             found = attributes(body, FILTER_HEADER.size)
             if any(number & NLA_TYPE_MASK == NFTA_CHAIN_HOOK for number, _ in found):
                 return True
-        position += max(-(-length // 4) * 4, MESSAGE_HEADER.size)
     return None

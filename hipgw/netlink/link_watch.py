@@ -16,17 +16,16 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from hipgw.errors import HostError
-from hipgw.netlink.monitor import (
+from hipgw.netlink.rtnetlink_events import (
     IFF_UP,
-    MESSAGE_HEADER,
     READ_OCTETS,
     READS_PER_WAKE,
     RTM_NEWLINK,
     RTMGRP_LINK,
+    messages,
+    open_events,
 )
-from hipgw.netlink.refusals import refused
 
-RTM_DELLINK: Final = 17
 LINK_MESSAGE: Final = struct.Struct("=BxHiII")
 """struct ifinfomsg of rtnetlink(7): family, type, index, flags, changed flags."""
 SIOCGIFFLAGS: Final = 0x8913
@@ -72,7 +71,7 @@ class LinkWatch:
         Raises:
             HostError: the kernel gives no events.
         """
-        with _event_socket() as channel:
+        with open_events(RTMGRP_LINK, "watch interfaces") as channel:
             loop.add_reader(channel, self._read, channel)
             try:
                 self.look()
@@ -125,14 +124,11 @@ class LinkWatch:
         self.look(was_down=was_down)
 
     def _tells_of_down(self, octets: bytes) -> bool:
-        position = 0
-        while position + MESSAGE_HEADER.size + LINK_MESSAGE.size <= len(octets):
-            length, kind, *_ = MESSAGE_HEADER.unpack_from(octets, position)
-            body = position + MESSAGE_HEADER.size
-            family, _, index, flags, _ = LINK_MESSAGE.unpack_from(octets, body)
-            if kind == RTM_NEWLINK and family == 0 and index == self._index and not flags & IFF_UP:
-                return True
-            position += max(-(-length // 4) * 4, MESSAGE_HEADER.size)
+        for kind, body in messages(octets):
+            if kind == RTM_NEWLINK and len(body) >= LINK_MESSAGE.size:
+                family, _, index, flags, _ = LINK_MESSAGE.unpack_from(body)
+                if family == 0 and index == self._index and not flags & IFF_UP:
+                    return True
         return False
 
 
@@ -145,18 +141,3 @@ def _state(name: str) -> tuple[bool, int]:
     (flag_bits,) = struct.unpack_from("=h", flags, 16)
     (mtu_octets,) = struct.unpack_from("=i", mtu, 16)
     return not flag_bits & IFF_UP, int(mtu_octets)
-
-
-def _event_socket() -> sockets.socket:
-    try:
-        channel = sockets.socket(
-            sockets.AF_NETLINK, sockets.SOCK_RAW | sockets.SOCK_NONBLOCK, sockets.NETLINK_ROUTE
-        )
-    except OSError as error:
-        raise refused("watch interfaces", error.errno or 0) from error
-    try:
-        channel.bind((0, RTMGRP_LINK))
-    except OSError as error:
-        channel.close()
-        raise refused("watch interfaces", error.errno or 0) from error
-    return channel

@@ -10,13 +10,27 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket as sockets
-import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from hipgw.errors import HostError
-from hipgw.netlink.refusals import refused
+from hipgw.netlink.rtnetlink_events import (
+    IFF_UP,
+    READ_OCTETS,
+    READS_PER_WAKE,
+    RTM_DELADDR,
+    RTM_DELROUTE,
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_LINK,
+    messages,
+    open_events,
+)
 from hipgw.values import Address
 
 QUIET_S: Final = 0.02
@@ -25,26 +39,12 @@ BURST_LIMIT_S: Final = 0.3
 """A burst that does not end is looked at nevertheless."""
 RETRY_S: Final = 1.0
 
-RTMGRP_LINK: Final = 0x1
-RTMGRP_IPV4_IFADDR: Final = 0x10
-RTMGRP_IPV4_ROUTE: Final = 0x40
-RTMGRP_IPV6_IFADDR: Final = 0x100
-RTMGRP_IPV6_ROUTE: Final = 0x400
 GROUPS: Final = (
     RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
 )
-RTM_NEWLINK: Final = 16
-RTM_DELADDR: Final = 21
-RTM_NEWROUTE: Final = 24
-RTM_DELROUTE: Final = 25
-MESSAGE_HEADER: Final = struct.Struct("=IHHII")
-"""struct nlmsghdr of netlink(7): length, type, flags, sequence number, port."""
-ROUTE_PREFIX_OFFSET: Final = MESSAGE_HEADER.size + 1
+ROUTE_PREFIX_OFFSET: Final = 1
 """rtm_dst_len of struct rtmsg, rtnetlink(7)."""
-READ_OCTETS: Final = 65536
-READS_PER_WAKE: Final = 64
 
-IFF_UP: Final = 0x1
 IFF_RUNNING: Final = 0x40
 IFA_F_OPTIMISTIC: Final = 0x04
 IFA_F_DADFAILED: Final = 0x08
@@ -163,7 +163,7 @@ class AddressMonitor:
             HostError: the kernel gives no events.
         """
         loop = asyncio.get_running_loop()
-        with _event_socket() as channel:
+        with open_events(GROUPS, "watch addresses and links") as channel:
             loop.add_reader(channel, self._read, channel)
             try:
                 await self._watch(report)
@@ -216,28 +216,10 @@ def matters(octets: bytes) -> bool:
 
     Other routes come by the thousand where a routing daemon runs, and change no address.
     """
-    position = 0
-    while position + MESSAGE_HEADER.size <= len(octets):
-        length, kind, *_ = MESSAGE_HEADER.unpack_from(octets, position)
+    for kind, body in messages(octets):
         if RTM_NEWLINK <= kind <= RTM_DELADDR:
             return True
-        prefix = position + ROUTE_PREFIX_OFFSET
-        if kind in {RTM_NEWROUTE, RTM_DELROUTE} and prefix < len(octets) and not octets[prefix]:
+        prefix = body[ROUTE_PREFIX_OFFSET : ROUTE_PREFIX_OFFSET + 1]
+        if kind in {RTM_NEWROUTE, RTM_DELROUTE} and prefix == b"\0":
             return True
-        position += max(-(-length // 4) * 4, MESSAGE_HEADER.size)
     return False
-
-
-def _event_socket() -> sockets.socket:
-    try:
-        channel = sockets.socket(
-            sockets.AF_NETLINK, sockets.SOCK_RAW | sockets.SOCK_NONBLOCK, sockets.NETLINK_ROUTE
-        )
-    except OSError as error:
-        raise refused("watch addresses and links", error.errno or 0) from error
-    try:
-        channel.bind((0, GROUPS))
-    except OSError as error:
-        channel.close()
-        raise refused("watch addresses and links", error.errno or 0) from error
-    return channel

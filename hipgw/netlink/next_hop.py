@@ -14,10 +14,17 @@ from types import TracebackType
 from typing import Final, Self
 
 from hipgw.netlink.refusals import refused
+from hipgw.netlink.rtnetlink_events import (
+    MESSAGE_HEADER,
+    RTM_NEWROUTE,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_LINK,
+    RTMGRP_NEIGH,
+    open_events,
+)
 from hipgw.values import Address
 
-MESSAGE_HEADER: Final = struct.Struct("=IHHII")
-"""struct nlmsghdr: length, type, flags, sequence number, port."""
 ROUTE: Final = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, lengths of both prefixes, traffic class, table, protocol, scope, type,
 flags."""
@@ -27,7 +34,6 @@ ATTRIBUTE: Final = struct.Struct("=HH")
 
 NLM_F_REQUEST: Final = 1
 NLMSG_ERROR: Final = 2
-RTM_NEWROUTE: Final = 24
 RTM_GETROUTE: Final = 26
 RTM_NEWNEIGH: Final = 28
 RTM_DELNEIGH: Final = 29
@@ -48,10 +54,6 @@ READ_OCTETS: Final = 8192
 PATIENCE_S: Final = 1.0
 """The kernel answers at once; this only ends a wait for an answer that was lost."""
 
-RTMGRP_LINK: Final = 0x1
-RTMGRP_NEIGH: Final = 0x4
-RTMGRP_IPV4_ROUTE: Final = 0x40
-RTMGRP_IPV6_ROUTE: Final = 0x400
 GROUPS: Final = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
 
 
@@ -167,16 +169,7 @@ def open_hop_events() -> sockets.socket:
     Raises:
         HostError: the kernel gives no events.
     """
-    try:
-        channel = sockets.socket(
-            sockets.AF_NETLINK,
-            sockets.SOCK_RAW | sockets.SOCK_NONBLOCK | sockets.SOCK_CLOEXEC,
-            sockets.NETLINK_ROUTE,
-        )
-        channel.bind((0, GROUPS))
-    except OSError as error:
-        raise refused("watch next hops", error.errno or 0) from error
-    return channel
+    return open_events(GROUPS, "watch next hops")
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -7,35 +7,16 @@ from typing import Final
 
 from hipgw.crypto import HostIdentity, PrivateHostIdentity
 from hipgw.errors import LocalProtocolError
-from hipgw.proto.association import Association
 from hipgw.proto.association_table import AssociationTable
 from hipgw.proto.association_view import AssociationView
-from hipgw.proto.authentic import Authenticator
-from hipgw.proto.calling import Caller
-from hipgw.proto.certificate_asides import CertificateAsides
-from hipgw.proto.certificate_gate import CertificateGate
 from hipgw.proto.certificate_policy import CertificatePolicy
-from hipgw.proto.closing import Closer
-from hipgw.proto.concluder import Concluder
 from hipgw.proto.config import EndpointConfig
 from hipgw.proto.core import NO_TRAITS, Core
-from hipgw.proto.deadlines import Deadlines
 from hipgw.proto.effects import Effect, JobId
+from hipgw.proto.endpoint_parts import assemble
 from hipgw.proto.events import Event
-from hipgw.proto.icmp_replies import IcmpReplier
-from hipgw.proto.initiator import Initiator
 from hipgw.proto.locators import LocalAddress
-from hipgw.proto.notifying import Notifier
-from hipgw.proto.opportunistic import Opportunist
 from hipgw.proto.own_identities import IdentityTraits
-from hipgw.proto.r1_pool import R1Pool
-from hipgw.proto.reception import Reception
-from hipgw.proto.reconfiguring import Reconfigurer
-from hipgw.proto.responder import Responder
-from hipgw.proto.shotgun import Shotgun
-from hipgw.proto.state_loss import StateLoss
-from hipgw.proto.states import State, Trigger
-from hipgw.proto.upkeep import Upkeep
 from hipgw.values import Address, Direction, Hit, Path, Spi
 from hipgw.wire import PacketType
 
@@ -70,76 +51,9 @@ class Endpoint:
             LocalProtocolError: no identity.
         """
         core = Core(identities, config, randomness, now, traits)
-        self._core: Final = core
-        self._pool: Final = R1Pool(core, now)
-        self._notifier: Final = Notifier(core)
-        authenticator = Authenticator(core)
-        shotgun = Shotgun(core)
-        responder = Responder(core, self._pool, self._notifier, now)
-        replier = IcmpReplier(core, now)
-        self._load: Final = responder.load
         self.table: Final = AssociationTable(core)
-        initiator = Initiator(core, self._notifier, shotgun)
-        self._opportunist: Final = Opportunist(core, initiator)
-        closer = Closer(core, authenticator)
-        self._state_loss: Final = StateLoss(core)
-        self._upkeep: Final = Upkeep(
-            core,
-            shotgun,
-            authenticator=authenticator,
-            notifier=self._notifier,
-            closer=closer,
-        )
-        self._upkeep.mobility.when_addresses_changed.append(self._pool.on_addresses_changed)
-        self._gate: Final = CertificateGate(core, self._notifier, closer, self._upkeep.sender)
-        self._join_gate(responder, closer)
-        self._caller: Final = Caller(core, initiator, closer)
-        self._deadlines: Final = Deadlines(
-            core,
-            self._pool,
-            self._load,
-            initiator=initiator,
-            opportunist=self._opportunist,
-            closer=closer,
-            gate=self._gate,
-            upkeep=self._upkeep,
-        )
-        self._reconfigurer: Final = Reconfigurer(
-            core,
-            self._pool,
-            initiator=initiator,
-            responder=responder,
-            replier=replier,
-            closer=closer,
-            upkeep=self._upkeep,
-        )
-        self._reception: Final = Reception(
-            core,
-            self._notifier,
-            responder,
-            replier,
-            {
-                PacketType.I1: responder.on_i1,
-                PacketType.R1: self._opportunist.on_r1,
-                PacketType.I2: responder.on_i2,
-                PacketType.R2: Concluder(core, self._gate).on_r2,
-                PacketType.UPDATE: self._upkeep.updater.on_update,
-                PacketType.NOTIFY: self._notifier.on_notify,
-                PacketType.CLOSE: closer.on_close,
-                PacketType.CLOSE_ACK: closer.on_close_ack,
-            },
-        )
-
-    def _join_gate(self, responder: Responder, closer: Closer) -> None:
-        """Certificates: who tells the gate, and whom it tells."""
-        gate, asides = self._gate, CertificateAsides(self._core, self._gate.arm)
-        self._notifier.when_authentic.append(asides.on_packet)
-        closer.when_authentic.append(asides.on_packet)
-        responder.when_accepted.append(gate.begin)
-        self._core.when_established.append(gate.on_established)
-        self._upkeep.updater.when_authentic.append(gate.on_update)
-        self._upkeep.sender.beside = gate.beside_update
-        self._notifier.when_notified.append(gate.on_notify)
+        self._core: Final = core
+        self._parts: Final = assemble(core, now)
 
     # --- entry points ---
 
@@ -152,7 +66,7 @@ class Endpoint:
             now: monotonic seconds.
         """
         self._core.note("datagrams_received")
-        self._reception.receive(payload, path, now)
+        self._parts.reception.receive(payload, path, now)
 
     def want_association(
         self,
@@ -175,7 +89,7 @@ class Endpoint:
         Raises:
             LocalProtocolError: `peer` or `local` cannot be meant, or a new exchange has no path.
         """
-        self._caller.want(peer, paths, now, local=local, via=via)
+        self._parts.caller.want(peer, paths, now, local=local, via=via)
 
     def close_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> None:
         """End the association with `peer`, if there is one.
@@ -186,7 +100,7 @@ class Endpoint:
         Raises:
             LocalProtocolError: `local` is not ours.
         """
-        self._caller.close(peer, now, local=local)
+        self._parts.caller.close(peer, now, local=local)
 
     # --- entry points: opportunistic mode, identities ---
 
@@ -215,12 +129,12 @@ class Endpoint:
         if local is not None and (local not in core.identities or core.is_retired(local)):
             raise LocalProtocolError(f"{local} is not a HIT of this host")
         identity = core.offered()[0] if local is None else core.identities[local]
-        self._opportunist.seek(identity, paths, expected, now)
+        self._parts.opportunist.seek(identity, paths, expected, now)
 
     def forget_peer_at(self, address: Address, *, local: Hit | None = None) -> None:
         """Wait no longer for who is at an address; harmless when nobody waits."""
         hit = self._core.offered()[0].hit if local is None else local
-        self._opportunist.give_up(hit, address)
+        self._parts.opportunist.give_up(hit, address)
 
     def answer_opportunistic(self, *, is_on: bool) -> None:
         """Whether an I1 to the NULL HIT gets an R1 from now on."""
@@ -231,12 +145,12 @@ class Endpoint:
     ) -> None:
         """One more identity of this host; it answers I1s as soon as its R1s are signed."""
         self._core.add_identity(identity, traits)
-        self._pool.renew(now)
+        self._parts.pool.renew(now)
 
     def show_identities(self, traits: Mapping[Hit, IdentityTraits], now: float) -> None:
         """Some of our identities show themselves otherwise from now on; others are left alone."""
         if self._core.show(traits):
-            self._pool.renew(now)
+            self._parts.pool.renew(now)
 
     def retire_identity(self, hit: Hit) -> None:
         """Offer an identity no more; `IdentityGone` follows when its last association has ended.
@@ -250,7 +164,7 @@ class Endpoint:
         if len(core.offered()) == 1:
             raise LocalProtocolError(f"{hit} is the only identity of this host: add another first")
         core.retire_identity(hit)
-        self._pool.publish_again()
+        self._parts.pool.publish_again()
 
     # --- entry points: what the data plane has seen ---
 
@@ -259,17 +173,7 @@ class Endpoint:
 
         Ends R2-SENT and rekeys, and keeps the association from being idle.
         """
-        association = self._core.sas.owner(spi)
-        if association is None or not association.allows(Trigger.DATA_RECEIVED):
-            return
-        association.last_heard_s = now
-        self._core.unproven.forget(association)
-        if association.state is State.R2_SENT:
-            self._core.establish(association, Trigger.DATA_RECEIVED, now)
-        else:
-            association.move(Trigger.DATA_RECEIVED, now)
-        self._upkeep.switching.on_data(association, spi, now)
-        self._upkeep.parallel.on_data(association, spi, now)
+        self._parts.usage.esp_received(spi, now)
 
     def sa_usage(
         self,
@@ -296,30 +200,19 @@ class Endpoint:
             local: our HIT; needed for `Direction.OUT`, whose SPIs two peers may share.
             peer: the other HIT, likewise.
         """
-        association: Association | None
         if direction is Direction.IN:
-            association = self._core.sas.owner(spi)
+            self._parts.usage.inbound(spi, (octets, packets), now)
         elif local is None or peer is None:
             raise LocalProtocolError("sa_usage of an outbound SA needs both HITs")
         else:
-            association = self._core.find(local, peer)
-            if association is not None and association.spi_out != spi:
-                association = None
-        if association is None:
-            return
-        is_more = self._upkeep.carried(association, direction, spi, (octets, packets), now)
-        if is_more and direction is Direction.IN:
-            self.esp_received(spi, now)
+            self._parts.usage.outbound(local, peer, spi, (octets, packets), now)
 
     def sa_expiring(self, spi: Spi, now: float) -> None:
         """The sequence numbers of an SA, of either direction, come to their end: replace the pair.
 
         Two peers may share an outbound SPI; then both pairs are replaced, which does no harm.
         """
-        owner = self._core.sas.owner(spi)
-        for association in tuple(self._core.associations.values()):
-            if association is owner or association.spi_out == spi:
-                self._upkeep.rekeyer.start(association, "packets", now)
+        self._parts.usage.expiring(spi, now)
 
     def unknown_spi(self, peer: Hit, paths: Sequence[Path], now: float) -> bool:
         """ESP with an SPI that is not ours came from where `peer` may be.
@@ -332,7 +225,7 @@ class Endpoint:
         Returns:
             Whether a base exchange begins, because one of us has lost its state.
         """
-        if not paths or not self._state_loss.may_call(peer, paths[0].peer, now):
+        if not paths or not self._parts.state_loss.may_call(peer, paths[0].peer, now):
             return False
         self.want_association(peer, paths, now)
         return True
@@ -349,7 +242,7 @@ class Endpoint:
         """
         association = self._core.sas.owner(spi)
         if association is not None:
-            self._upkeep.mobility.peer_seen_at(association, path, now)
+            self._parts.upkeep.mobility.peer_seen_at(association, path, now)
 
     def path_failed(self, path: Path, now: float, *, is_certain: bool = False) -> None:
         """Something says that a path does not work.
@@ -361,7 +254,7 @@ class Endpoint:
                 taken at once.  Otherwise, as for an ICMP error, which anyone may forge, all paths
                 are probed and the first that works is taken.
         """
-        self._upkeep.reachability.path_failed(path, now, is_certain=is_certain)
+        self._parts.upkeep.reachability.path_failed(path, now, is_certain=is_certain)
 
     # --- entry points: what the host and its operator say ---
 
@@ -370,7 +263,7 @@ class Endpoint:
 
         Associations that use what their peers may not use any more are closed.
         """
-        self._reconfigurer.legacy_changed(now)
+        self._parts.reconfigurer.legacy_changed(now)
 
     def local_addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
         """These are the addresses of this host that HIP may use, all of them, settled.
@@ -378,7 +271,7 @@ class Endpoint:
         Associations whose address has gone take another path at once; peers are told.  Link-local,
         multicast and loopback addresses are never announced.
         """
-        self._upkeep.mobility.local_addresses_changed(addresses, now)
+        self._parts.upkeep.mobility.local_addresses_changed(addresses, now)
 
     def certificates_changed(self, policy: CertificatePolicy, now: float) -> None:
         """Take over other certificates of ours, authorities, revocation lists or requirements.
@@ -386,9 +279,9 @@ class Endpoint:
         What peers have shown is looked at again; associations that fall short are closed.
         """
         packets = self._core.certificates.send_in | policy.send_in
-        self._gate.change(policy, now)
+        self._parts.gate.change(policy, now)
         if PacketType.R1 in packets:
-            self._pool.renew(now)
+            self._parts.pool.renew(now)
 
     def manual_update(self, peer: Hit | None, now: float, *, with_rekey: bool = False) -> int:
         """Run the UPDATE exchange without a change of addresses, with one peer or with all.
@@ -400,9 +293,9 @@ class Endpoint:
             started = 0
             for association in tuple(self._core.associations.values()):
                 if peer is None or association.peer == peer:
-                    started += self._upkeep.rekeyer.start(association, "operator", now)
+                    started += self._parts.upkeep.rekeyer.start(association, "operator", now)
             return started
-        return self._upkeep.mobility.manual_update(peer, now)
+        return self._parts.upkeep.mobility.manual_update(peer, now)
 
     def rekey_association(self, peer: Hit, now: float, *, local: Hit | None = None) -> bool:
         """Replace the security associations with `peer`; False if there are none, or just now.
@@ -410,9 +303,11 @@ class Endpoint:
         Raises:
             LocalProtocolError: `local` is not ours.
         """
-        self._caller.check_pair(peer, local)
+        self._parts.caller.check_pair(peer, local)
         _, association = self._core.pair(peer, local)
-        return association is not None and self._upkeep.rekeyer.start(association, "operator", now)
+        return association is not None and self._parts.upkeep.rekeyer.start(
+            association, "operator", now
+        )
 
     def open_sa_pair(self, peer: Hit, address: Address, now: float) -> bool:
         """Ask for a further pair of security associations for one of our addresses (RFC 8047).
@@ -420,7 +315,9 @@ class Endpoint:
         It takes over when the path does; False when there is no such way, or just now.
         """
         _, association = self._core.pair(peer, None)
-        return association is not None and self._upkeep.parallel.open(association, address, now)
+        return association is not None and self._parts.upkeep.parallel.open(
+            association, address, now
+        )
 
     def reconfigure(self, config: EndpointConfig, now: float) -> frozenset[str]:
         """Go on with another configuration, at once; associations that stand keep standing.
@@ -430,15 +327,15 @@ class Endpoint:
         Returns:
             Names of the keys that differ from before.
         """
-        return self._reconfigurer.take(config, now)
+        return self._parts.reconfigurer.take(config, now)
 
     def new_puzzles(self, now: float) -> None:
         """Begin a new generation of R1s, of the same difficulty, as the operator wishes."""
-        self._pool.renew(now)
+        self._parts.pool.renew(now)
 
     def i1s_answered(self, count: int, now: float) -> None:
         """So many I1s were answered elsewhere: they count as load of the puzzle."""
-        self._load.on_i1s(count, now)
+        self._parts.load.on_i1s(count, now)
 
     # --- time ---
 
@@ -448,7 +345,7 @@ class Endpoint:
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due; harmless when nothing is."""
-        self._deadlines.meet(now)
+        self._parts.deadlines.meet(now)
 
     def job_done(self, job: JobId, result: object, now: float) -> None:
         """Take what a job returned; a job of an unknown number is ignored."""
@@ -456,7 +353,7 @@ class Endpoint:
         if then is None:
             return
         then(result, now)
-        self._caller.close_unwanted(now)
+        self._parts.caller.close_unwanted(now)
 
     # --- outlets ---
 

@@ -47,7 +47,7 @@ def test_the_source_that_holds_most_slots_gives_way_to_another() -> None:
     greedy = crowd(network, "198.51.100.7", 3)
     network.hold_jobs(other)
     begin(network, greedy, other)
-    assert len(other.endpoint._reception._responder._slots) == 3
+    assert len(other.endpoint._parts.reception._responder._slots) == 3
     modest = network.node(config=FAST)
     modest.want(other)
     network.run(0.1)

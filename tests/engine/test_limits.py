@@ -223,7 +223,7 @@ def test_used_solutions_are_bounded_by_new_generations() -> None:
         exchange(one, other)
         one.endpoint.close_association(other.hit, network.now)
         network.run(3.0)
-    pool = other.endpoint._pool
+    pool = other.endpoint._parts.pool
     assert all(len(generation.used) <= 3 for generation in pool._generations)
     assert len(pool._generations) <= 3
     assert other.endpoint.activity["r1_generations"] >= 4
@@ -233,7 +233,7 @@ def test_a_spent_generation_takes_no_more_solutions() -> None:
     network = Network()
     config = EndpointConfig(dh_groups=(DhGroup.NIST_P256,), solutions_most=1)
     one, other = network.node(config=FAST), network.node(config=config)
-    generation = other.endpoint._pool._generations[-1]
+    generation = other.endpoint._parts.pool._generations[-1]
     generation.used.add(b"another's")
     one.want(other)
     network.run(0.2)

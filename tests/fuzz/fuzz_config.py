@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from hipgw.daemon.config import TABLES, Config, changed_keys, load_config
+from hipgw.daemon.config import TABLES, Config, changed_keys
+from hipgw.daemon.config_file import load_config
 from hipgw.errors import ConfigError
 from tests.fuzz.target import Target
 from tests.fuzz.texts import line_mutator

@@ -154,7 +154,7 @@ def suite_name(suite: str, hits: dict[str, Hit]) -> str:
     return (ESP_SUITES if hits["a"].version == 2 else ESP_SUITES_V1)[suite].name
 
 
-def check(lab: Lab, hits: dict[str, Hit], way: Way, suite: str, carrier: str = "kernel") -> None:
+def check(lab: Lab, hits: dict[str, Hit], way: Way, suite: str) -> None:
     """Packets go both ways, and each kernel carries what it should, behind its window."""
     a = lab.host("a")
     for name in NETWORKS:
@@ -164,13 +164,13 @@ def check(lab: Lab, hits: dict[str, Hit], way: Way, suite: str, carrier: str = "
         ping(other, hits["a"], 1, *whole)
         assert echoed(a, hits["a"], other, hits[name])
         assert echoed(other, hits[name], a, hits["a"], 5_000)
-        carried(carrier, a, peer=hits[name])
-        carried("user" if name == "c" else carrier, other, peer=hits["a"])
+        carried("kernel", a, peer=hits[name])
+        carried("user" if name == "c" else "kernel", other, peer=hits["a"])
         suites = {sa["suite"] for sa in current(a, hits[name]).values()}
         assert suites == {suite_name(suite, hits)}, (way, name)
     assert [fragments(lab.host(name)) for name in "ab"] == [0, 0]
-    check_tables(a, hits["a"], {hits[name] for name in NETWORKS if carrier == "kernel"}, way)
-    check_tables(lab.host("b"), hits["b"], {hits["a"]} if carrier == "kernel" else set(), way)
+    check_tables(a, hits["a"], {hits[name] for name in NETWORKS}, way)
+    check_tables(lab.host("b"), hits["b"], {hits["a"]}, way)
 
 
 def mtu_octets(host: LabHost) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.soak import wait_for_all
-from bench.soak_flows import CHUNK_OCTETS, PATTERN_TWICE, Datagrams, Flow
+from bench.soak_flows import CHUNK_OCTETS, PATTERN_TWICE, Datagrams
 from bench.soak_samples import (
     GROWTH_OCTETS,
     Sample,
@@ -54,7 +54,7 @@ def test_a_descriptor_that_stays_is_a_leak() -> None:
 
 
 def test_flows_that_stand_still_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    moving, still = Flow.__new__(Flow), Flow.__new__(Flow)
+    moving, still = Datagrams.__new__(Datagrams), Datagrams.__new__(Datagrams)
     moving.name, still.name = "moving", "still"
     moving.units = still.units = 0
 

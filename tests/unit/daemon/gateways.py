@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path as FilePath
 from typing import Any
@@ -23,10 +23,11 @@ from hipgw.daemon.keys import NamedIdentity
 from hipgw.daemon.lsis import LsiRegistry
 from hipgw.daemon.opportunity import Opportunity
 from hipgw.daemon.own_identities import OwnIdentities
+from hipgw.daemon.peer_paths import Paths
 from hipgw.daemon.pins import Pins
 from hipgw.daemon.ports import PortFamilies
 from hipgw.daemon.sa_home import SaHome
-from hipgw.daemon.traffic import Paths, Traffic
+from hipgw.daemon.traffic import Traffic
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.interface import Carrier
 from hipgw.dataplane.kernel import KernelBackend
@@ -270,6 +271,24 @@ async def gateway_pair(
     while any(gateway.engine.jobs_running for gateway in made):
         await asyncio.sleep(0.001)
     return made[0], made[1]
+
+
+Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
+
+
+def tell(directory: FilePath, story: Story, config: Config | None = None) -> None:
+    """Run a story of two gateways that know each other."""
+
+    async def run() -> None:
+        a, b = await gateway_pair(directory, config)
+        try:
+            async with asyncio.timeout(30):
+                await story(a, b)
+        finally:
+            a.engine.close()
+            b.engine.close()
+
+    asyncio.run(run())
 
 
 async def settled(*gateways: MemoryGateway) -> None:

@@ -19,8 +19,8 @@ from hipgw.daemon.config import (
     LegacyOptions,
     PeerOptions,
     changed_keys,
-    load_config,
 )
+from hipgw.daemon.config_file import load_config
 from hipgw.daemon.config_readers import COMPATIBILITY
 from hipgw.daemon.engine_config import endpoint_config
 from hipgw.daemon.legacy import LegacyPeers

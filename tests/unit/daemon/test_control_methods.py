@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -26,7 +25,8 @@ from hipgw.netlink.monitor import UsableAddress
 from hipgw.values import Direction, Quirk
 from hipgw.values.reasons import CONTROL_REASONS
 from tests.unit.cli import answers
-from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
+from tests.unit.daemon import gateways
+from tests.unit.daemon.gateways import MemoryGateway, settled
 
 NEWCOMER = "2001:22::77"
 
@@ -35,8 +35,7 @@ Story = Callable[[Ask, MemoryGateway, MemoryGateway], Awaitable[None]]
 
 
 def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        a, b = await gateway_pair(directory)
+    async def with_ask(a: MemoryGateway, b: MemoryGateway) -> None:
         table = ControlMethods(a.gateway).table()
 
         async def ask(method: str, **params: object) -> dict[str, Any]:
@@ -44,14 +43,9 @@ def tell(directory: Path, story: Story) -> None:
             json.dumps(answer, allow_nan=False)
             return answer
 
-        try:
-            async with asyncio.timeout(10):
-                await story(ask, a, b)
-        finally:
-            a.engine.close()
-            b.engine.close()
+        await story(ask, a, b)
 
-    asyncio.run(run())
+    gateways.tell(directory, with_ask)
 
 
 def test_connect_then_look_then_close(tmp_path: Path) -> None:

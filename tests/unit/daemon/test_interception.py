@@ -13,8 +13,8 @@ from hipgw.daemon.config import (
     DatapathOptions,
     PeerOptions,
     StateOptions,
-    load_config,
 )
+from hipgw.daemon.config_file import load_config
 from hipgw.daemon.interception import (
     RULES_FILE,
     Interception,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hipgw.daemon import kernel_side
-from hipgw.daemon.kernel_side import KernelSide, kernel_check
+from hipgw.daemon.kernel_side import KernelSide
+from hipgw.daemon.kernel_views import kernel_check
 from hipgw.dataplane.interface import Carrier
 from hipgw.dataplane.kernel_suites import KernelEsp
 from hipgw.netlink.xfrm.probe import Verdict

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -33,27 +32,17 @@ from hipgw.proto import State
 from hipgw.values import Hit
 from tests.unit.crypto.certificate_forge import identity as certified
 from tests.unit.crypto.certificate_forge import leaf as certificate_of
-from tests.unit.daemon.gateways import LOOPBACK, MemoryGateway, gateway_pair, settled
+from tests.unit.daemon import gateways
+from tests.unit.daemon.gateways import LOOPBACK, MemoryGateway, Story, settled
 
-Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
 OPEN = Config(opportunistic=OpportunisticOptions(answer=True, initiate=True))
 
 
 def tell(directory: Path, story: Story, config: Config | None = None) -> None:
-    async def run() -> None:
-        config_here = replace(
-            config or Config(), identity=IdentityOptions(directory=directory / "keys")
-        )
-        (directory / "keys").mkdir()
-        a, b = await gateway_pair(directory, config_here)
-        try:
-            async with asyncio.timeout(10):
-                await story(a, b)
-        finally:
-            a.engine.close()
-            b.engine.close()
-
-    asyncio.run(run())
+    keys = directory / "keys"
+    keys.mkdir()
+    identity = IdentityOptions(directory=keys)
+    gateways.tell(directory, story, replace(config or Config(), identity=identity))
 
 
 async def ask(gateway: MemoryGateway, method: str, **params: object) -> dict[str, object]:

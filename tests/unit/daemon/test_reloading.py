@@ -21,24 +21,20 @@ from hipgw.daemon.control_protocol import RefusedError
 from hipgw.daemon.engine_config import associations_most, endpoint_config
 from hipgw.proto import State
 from hipgw.values import DhGroup, Hit
+from tests.unit.daemon import gateways
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, settled
 
 
 def tell(directory: Path, story: Any) -> None:
-    async def run() -> None:
-        a, b = await gateway_pair(directory)
+    async def with_ask(a: MemoryGateway, b: MemoryGateway) -> None:
         methods = ControlMethods(a.gateway, directory / "hipgw.toml").table()
 
         async def ask(method: str, **params: object) -> dict[str, Any]:
             return await methods[method].call(params)
 
-        try:
-            await story(ask, a, b)
-        finally:
-            a.engine.close()
-            b.engine.close()
+        await story(ask, a, b)
 
-    asyncio.run(run())
+    gateways.tell(directory, with_ask)
 
 
 def write(directory: Path, text: str) -> None:

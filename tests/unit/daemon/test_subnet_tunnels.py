@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from hipgw.daemon.kept_tasks import Pauses
 from hipgw.daemon.subnet_tunnels import NOT_YET, SubnetTunnels, tunnel_name
 from hipgw.errors import HostError
 from hipgw.netlink import tunnels as devices
@@ -26,11 +27,17 @@ class Kernel:
         self.split = Split()
         self.log: list[str] = []
         self.refuses = False
+        self.failures: list[str] = []
+        """Acts that fail, each once, in this order."""
         for name in ("make_tunnel", "raise_tunnel", "lower_tunnel", "remove_tunnels"):
             monkeypatch.setattr(devices, name, self._note(name.partition("_")[0]))
         monkeypatch.setattr(devices, "remove_tunnels_of", self._note("clear"))
         self.tunnels = SubnetTunnels(
-            self.split.backend, "hip0", lambda: 1446, lambda: self.log.append(self.route())
+            self.split.backend,
+            "hip0",
+            lambda: 1446,
+            lambda: self.log.append(self.route()),
+            Pauses(least_s=0.001),
         )
         self.settled = 0
         self.rounds = 0
@@ -44,6 +51,9 @@ class Kernel:
         def call(*_: object, mtu: int = 0) -> None:
             if self.refuses and word == "make":
                 raise HostError("cannot make the tunnel: no module")
+            if self.failures[:1] == [word]:
+                del self.failures[0]
+                raise HostError(f"cannot {word} the tunnel: no memory")
             guards = [one for one in self.split.tables.policies() if one.selector.protocol]
             self.log.append(f"{word}{f' {mtu}' if mtu else ''}, {len(guards)} policies")
 
@@ -141,5 +151,46 @@ def test_a_kernel_without_tunnels_leaves_the_peer_to_user_space(
         kernel.want(RULE)  # a reload asks again
         await kernel.said("make, 0 policies")
         assert kernel.split.backend.reason_of_routes(PEER) == ""
+
+    tell(monkeypatch, story)
+
+
+def test_what_the_kernel_refuses_for_a_moment_is_tried_again_without_another_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(kernel: Kernel) -> None:
+        kernel.want(RULE)
+        kernel.rounds = 1
+        await kernel.said("make, 0 policies")
+        kernel.split.backend.install(IN)
+        kernel.split.backend.install(OUT)
+        await kernel.said("raise 1406, 2 policies", f"routes to {NAME}", after=1)
+        kernel.failures, kernel.rounds = ["lower", "remove", "remove"], 2
+        kernel.want()
+        await kernel.said("routes to hip0", "lower, 2 policies", "remove, 0 policies", after=3)
+        assert kernel.failures == []
+
+    tell(monkeypatch, story)
+
+
+def test_a_device_made_in_a_round_that_failed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(kernel: Kernel) -> None:
+        kernel.want(RULE)
+        kernel.rounds = 1
+        await kernel.said("make, 0 policies")
+        kernel.split.backend.install(IN)
+        kernel.split.backend.install(OUT)
+        await kernel.said("raise 1406, 2 policies", f"routes to {NAME}", after=1)
+        kernel.failures, kernel.rounds = ["raise", "remove"], 2
+        kernel.want(RULE, RULE)
+        await kernel.said(
+            "routes to hip0",
+            "lower, 2 policies",
+            "remove, 0 policies",
+            "make, 0 policies",
+            "raise 1406, 2 policies",
+            f"routes to {NAME}",
+            after=3,
+        )
 
     tell(monkeypatch, story)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -13,33 +12,17 @@ import pytest
 from hipgw._fastpath import punts
 from hipgw.daemon.housekeeping import Housekeeping
 from hipgw.daemon.ports import KNOWN_S
-from hipgw.daemon.traffic import Paths
 from hipgw.errors import LocalProtocolError
 from hipgw.proto import Compute, JobId, LimitPath, MoveSa, State
-from hipgw.values import Direction, Encapsulation, Hit, Lsi, SecurityAssociation, Spi
+from hipgw.values import Direction, Hit, Lsi, SecurityAssociation, Spi
 from hipgw.values import Path as IPath
 from tests.unit.daemon.gateways import (
     MemoryGateway,
-    gateway_pair,
     ipv4_packet,
     ipv6_packet,
     settled,
+    tell,
 )
-
-Story = Callable[[MemoryGateway, MemoryGateway], Awaitable[None]]
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        a, b = await gateway_pair(directory)
-        try:
-            async with asyncio.timeout(10):
-                await story(a, b)
-        finally:
-            a.engine.close()
-            b.engine.close()
-
-    asyncio.run(run())
 
 
 def states(gateway: MemoryGateway) -> list[State]:
@@ -346,41 +329,6 @@ def test_a_limit_reaches_the_data_plane_and_its_end_too(tmp_path: Path) -> None:
         for credit in (1200, 0, None):
             a.sas.limit(LimitPath(spi, a.hit, b.hit, credit))
         assert a.backend.limits == [(spi, 1200), (spi, 0), (spi, None)]
-
-    tell(tmp_path, story)
-
-
-def test_paths_of_other_addresses_follow_when_all_pairs_are_wanted(tmp_path: Path) -> None:
-    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
-        other = IPv4Address("127.0.0.7")
-        paths = Paths(
-            a.resolver,
-            a.sockets,  # type: ignore[arg-type]
-            Encapsulation.RAW,
-            IPv4Network("1.0.0.0/8"),
-            all_pairs=True,
-        )
-        paths.local_addresses = (other, IPv6Address("2001:db8::1"))
-        loopback = IPv4Address("127.0.0.1")
-        assert [path.local for path in paths.to(b.hit)] == [loopback, other]
-
-    tell(tmp_path, story)
-
-
-def test_a_source_outside_of_the_interfaces_is_not_taken(tmp_path: Path) -> None:
-    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
-        paths = Paths(
-            a.resolver,
-            a.sockets,  # type: ignore[arg-type]
-            Encapsulation.RAW,
-            IPv4Network("1.0.0.0/8"),
-            interfaces_only=True,
-        )
-        assert [str(path.local) for path in paths.to(b.hit)] == ["127.0.0.1"]
-        paths.local_addresses = (IPv4Address("127.0.0.7"), IPv4Address("127.0.0.8"))
-        assert [str(path.local) for path in paths.to(b.hit)] == ["127.0.0.7"]
-        paths.local_addresses = ()
-        assert paths.to(b.hit) == []
 
     tell(tmp_path, story)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hipgw.crypto import PrivateHostIdentity
-from hipgw.daemon.config import load_config
+from hipgw.daemon.config_file import load_config
 from hipgw.lab.configs import PeerEntry, host_config, make_identity
 from hipgw.lab.files import HostFiles
 from hipgw.values import Encapsulation, EspSuite, Hit, Lsi
