@@ -209,9 +209,9 @@ class LabHost:
         try:
             capture.wait_until_listening(process)
             yield capture
-            capture.wait_until_written()
+            capture.wait_until_written(process)
             process.terminate()
-            process.wait(timeout=5)
+            process.wait(timeout=30)
         finally:
             self._finish(process)
 
