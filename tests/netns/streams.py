@@ -15,7 +15,7 @@ from typing import Self
 
 from hipgw.lab.hosts import LabHost
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 NUMBER = struct.Struct("!Q")
 PAUSE_S = 0.001
 

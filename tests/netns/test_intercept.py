@@ -74,7 +74,7 @@ def stop(host: LabHost, number: signal.Signals = signal.SIGTERM) -> int:
     assert daemon is not None
     os.kill(daemon.pid, number)
     (process,) = [each for each in host._started if each.pid == daemon.pid]
-    return process.wait(10)
+    return process.wait(60)
 
 
 def start(host: LabHost) -> None:
@@ -89,7 +89,7 @@ def start(host: LabHost) -> None:
 
 
 def ping(host: LabHost, target: object, *options: str) -> None:
-    host.run(["ping", "-n", "-c", "1", "-W", "5", *options, str(target)])
+    host.run(["ping", "-n", "-c", "1", "-W", "30", *options, str(target)])
 
 
 @pytest.mark.parametrize("encapsulation", ["udp", "raw"])
@@ -112,10 +112,10 @@ def test_everything_crosses_over_hits_and_lsis(encapsulation: str) -> None:
         ping(a, b.hit, "-s", "4000")
         for target in (b.hit, b.lsi):
             serving = b.popen(["iperf3", "-s", "-1", "--forceflush"])
-            wait_for_words(serving, "listening", patience_s=10)
+            wait_for_words(serving, "listening", patience_s=60)
             said = a.run(["iperf3", "-c", str(target), "-n", "30M"]).stdout
             assert "receiver" in said
-            serving.wait(10)
+            serving.wait(60)
         for host in (a, b):
             assert not NEVER & drops(host).keys()
             assert host.ask("status")["host"]["rss_octets"] < RESIDENT_OCTETS
@@ -147,7 +147,7 @@ def hold_queue(host: LabHost) -> None:
         "held = open_queue(10500); print('held', flush=True); input()\n"
     )
     holder = host.popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
-    wait_for_words(holder, "held", patience_s=10)
+    wait_for_words(holder, "held", patience_s=60)
 
 
 def test_rules_go_with_the_daemon_and_no_other() -> None:

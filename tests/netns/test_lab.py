@@ -106,7 +106,7 @@ def test_jumbo_packets_cross_the_wire_over_both_families(
     name: str, destination: str, headers_octets: int
 ) -> None:
     def ping(octets: int) -> int:
-        argv = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(octets - headers_octets)]
+        argv = ["ping", "-c", "1", "-W", "30", "-M", "do", "-s", str(octets - headers_octets)]
         return lab.host("a").run([*argv, destination], check=False).returncode
 
     with Lab.pair(name=name, mtu=9000) as lab:

@@ -21,7 +21,7 @@ from hipgw.values import Address
 
 pytestmark = pytest.mark.netns
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 Story = Callable[["Watched"], Awaitable[None]]
 
 

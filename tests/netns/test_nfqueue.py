@@ -29,8 +29,8 @@ Result = TypeVar("Result")
 NAMESPACE = f"hipgw-nfq-{os.getpid()}"
 QUEUE = 300
 PORT = 5000
-PATIENCE_S = 10.0
-PATIENCE_MS = 10_000
+PATIENCE_S = 60.0
+PATIENCE_MS = 60_000
 LOCALHOST = bytes([127, 0, 0, 1])
 UNFINISHED, SUPER = 1, 2
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.netns
 FILE_OCTETS = {"on": 50_000_000, "off": 5_000_000}
 """By whether the TUN device has super-packets."""
 DATAGRAMS = 5000
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 RESIDENT_OCTETS = 80 * 1024 * 1024
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 UDP_SEGMENT = 103
@@ -46,7 +46,7 @@ def pair(
     ) as lab:
         lab.start_daemons()
         a, b = lab.host("a"), lab.host("b")
-        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+        a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
         yield a, b
 
 
