@@ -22,7 +22,7 @@ from tests.netns.streams import CountingDatagrams, until
 
 pytestmark = pytest.mark.netns
 
-CONTROL = "proto 139 or udp port 10500 and udp[8:4] = 0"
+CONTROL = "proto 139 or (udp port 10500 and udp[8:4] = 0)"
 """HIP, and HIP in UDP; the stream is not captured."""
 
 
