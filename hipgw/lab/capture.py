@@ -15,9 +15,11 @@ from hipgw.lab.readiness import wait_for_words
 from hipgw.values import ESP_PROTOCOL, HIP_PROTOCOL, HIP_UDP_PORT, Address, Encapsulation
 from hipgw.wire import PacketType
 
-LISTEN_PATIENCE_S: Final = 5.0
+LISTEN_PATIENCE_S: Final = 30.0
 QUIET_S: Final = 0.1
-WRITE_PATIENCE_S: Final = 2.0
+WRITE_PATIENCE_S: Final = 30.0
+BUFFER_KIB: Final = 16384
+"""A slot takes 64 KiB where super-packets pass: the 2 MiB of tcpdump's own hold 32 packets."""
 
 PCAP_HEADER_OCTETS: Final = 24
 RECORD_HEADER_OCTETS: Final = 16
@@ -38,20 +40,33 @@ class Capture:
         self.path: Final = path
         self.command: Final = [
             "tcpdump", "-n", "-i", interface, "-w", str(path), "-U", "-s", "0",
-            "--immediate-mode", "-Z", "root", *([filters] if filters else []),
+            "--immediate-mode", "-B", str(BUFFER_KIB), "-Z", "root",
+            *([filters] if filters else []),
         ]  # fmt: skip
 
     def wait_until_listening(self, process: subprocess.Popen[Any]) -> None:
         """Return when packets are being captured; raises HostError when they will not be."""
         wait_for_words(process, "listening on", patience_s=LISTEN_PATIENCE_S)
 
-    def wait_until_written(self) -> None:
-        """Return when the file has not grown for a moment: packets that came are in it."""
+    def wait_until_written(self, process: subprocess.Popen[Any]) -> None:
+        """Return when the file has not grown for a moment, and tcpdump waits for more."""
         deadline = time.monotonic() + WRITE_PATIENCE_S
         before = -1
-        while (now := self.path.stat().st_size) != before and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            now = self.path.stat().st_size
+            if now == before and not _has_work(process.pid):
+                return
             before = now
             time.sleep(QUIET_S)
+
+
+def _has_work(pid: int) -> bool:
+    """Whether a process runs, or would if it were let; it sleeps when it has read every packet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in {"R", "D", "T"}  # proc(5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class LabHost:
             return ""
         return "\n".join(self.files.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def ask(self, method: str, *, timeout_s: float = 10.0, **params: object) -> dict[str, Any]:
+    def ask(self, method: str, *, timeout_s: float = 30.0, **params: object) -> dict[str, Any]:
         """Ask its daemon through the control socket.
 
         Raises:
@@ -209,9 +209,9 @@ class LabHost:
         try:
             capture.wait_until_listening(process)
             yield capture
-            capture.wait_until_written()
+            capture.wait_until_written(process)
             process.terminate()
-            process.wait(timeout=5)
+            process.wait(timeout=30)
         finally:
             self._finish(process)
 

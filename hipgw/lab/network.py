@@ -40,7 +40,7 @@ from hipgw.values import Hit, Lsi
 Family = Literal[4, 6]
 Settings = Mapping[str, Mapping[str, object]]
 
-READY_PATIENCE_S: Final = 15.0
+READY_PATIENCE_S: Final = 60.0
 POLL_S: Final = 0.01
 
 
@@ -283,7 +283,7 @@ def _wait_until_ready(host: LabHost, process: subprocess.Popen[Any], patience_s:
                 + host.log_tail()
             )
         try:
-            host.ask("status", timeout_s=2.0)
+            host.ask("status", timeout_s=5.0)
         except HostError as error:
             if time.monotonic() > deadline:
                 raise HostError(

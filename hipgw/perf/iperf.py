@@ -11,7 +11,7 @@ from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.readiness import wait_for_words
 
-READY_PATIENCE_S: Final = 10.0
+READY_PATIENCE_S: Final = 30.0
 GRACE_S: Final = 30.0
 """How much longer than asked a run may take."""
 MOST_MBIT_PER_S: Final = 0
@@ -91,5 +91,5 @@ def _run(
         raise HostError(f"iperf3 to {destination} said nothing: {done.stderr.strip()}") from error
     if "error" in said or done.returncode != 0:
         raise HostError(f"iperf3 to {destination}: {said.get('error', 'failed')}")
-    serving.wait(timeout=10)
+    serving.wait(timeout=30)
     return dict(said)

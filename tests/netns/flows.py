@@ -16,14 +16,13 @@ from typing import Final, Self
 
 from hipgw.lab.hosts import LabHost
 from hipgw.values import Hit, Lsi
-from tests.netns.streams import until
+from tests.netns.streams import make_roomy, until
 
 NUMBER: Final = struct.Struct("!I")
 END: Final = b"end"
 UNDER_WAY: Final = 96
-BUFFER_OCTETS: Final = 4 << 20
 SIZES: Final = (16, 700, 1200)
-IDLE_S: Final = 5.0
+IDLE_S: Final = 20.0
 """What is missing after so long without any datagram was lost."""
 
 
@@ -51,7 +50,7 @@ class NumberedFlows:
         for server, client in zip(self._servers, self._clients, strict=True):
             server.bind(("", 0))
             server.setblocking(False)
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_OCTETS)
+            make_roomy(server)
             client.connect((str(target), server.getsockname()[1]))
         self._threads = [threading.Thread(target=run) for run in (self._receive, self._send)]
 

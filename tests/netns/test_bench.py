@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "hipgw", "bench", "tunnel", "--seconds", "1", "--rounds", "1"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
-PATIENCE_S = 90
+PATIENCE_S = 300
 
 
 def labs_of(pid: int) -> list[str]:

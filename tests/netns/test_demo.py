@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "hipgw", "lab", "demo", "--seconds", "1"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 def started_demo() -> subprocess.Popen[str]:

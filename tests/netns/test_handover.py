@@ -183,7 +183,7 @@ def test_both_close_at_once_and_begin_anew() -> None:
     with lab_of("close", pair(underlay="v4")) as lab:
         a, b = lab.host("a"), lab.host("b")
         for _ in range(3):
-            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+            a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
             threads = [
                 threading.Thread(target=host.ask, args=("close",), kwargs={"target": "all"})
                 for host in (a, b)
@@ -201,7 +201,7 @@ def test_both_close_at_once_and_begin_anew() -> None:
                 "neither has an association",
             )
             assert all(host.ask("sas")["sas"] == [] for host in (a, b))
-        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+        a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
 
 
 def test_an_uplink_with_keys_of_its_own_takes_over() -> None:
@@ -237,7 +237,7 @@ def test_addresses_of_other_interfaces_are_not_used() -> None:
     with lab_of("white", multihomed(underlay="v4"), settings=settings) as lab:
         a, b = lab.host("a"), lab.host("b")
         assert locators_of(a) == ["10.78.0.1"]
-        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+        a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
         assert path_of(a)[0] == "10.78.0.1"
         assert a.run(["hipgw", "hipconf", "locator", "get"]).stdout == "10.78.0.1\n"
 
@@ -245,7 +245,7 @@ def test_addresses_of_other_interfaces_are_not_used() -> None:
 def test_manual_update_announces_our_locators(tmp_path: Path) -> None:
     with lab_of("manual", pair(underlay="v4")) as lab:
         a, b = lab.host("a"), lab.host("b")
-        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+        a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
         file = tmp_path / "hip.pcap"
         with b.capture(file):
             done = a.run(["hipgw", "hipconf", "daemon", "manual-update", str(b.hit)])
@@ -259,7 +259,7 @@ def test_manual_update_announces_our_locators(tmp_path: Path) -> None:
 def test_a_new_address_is_verified_in_three_packets(tmp_path: Path) -> None:
     with lab_of("three", pair(underlay="v4")) as lab:
         a, b = lab.host("a"), lab.host("b")
-        a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+        a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
         file = tmp_path / "hip.pcap"
         with b.capture(file):
             address(a, "delete", OLD[4])

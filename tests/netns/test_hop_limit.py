@@ -50,7 +50,7 @@ def test_a_router_between_the_hosts_counts(encapsulation: str, family: int, tmp_
         assert {packet[IP].ttl for packet in lsis} == {32, 64}
         assert far != here
         # One hop is not enough, and two are.
-        command = ["ping", "-n", "-c", "1", "-W", "1", str(b.hit), "-t"]
+        command = ["ping", "-n", "-c", "1", "-W", "30", str(b.hit), "-t"]
         assert a.run([*command, "1"], check=False).returncode == 1
         assert a.run([*command, "2"]).returncode == 0
 
@@ -58,9 +58,16 @@ def test_a_router_between_the_hosts_counts(encapsulation: str, family: int, tmp_
 def hop(source: LabHost, target: str, limit: int) -> str:
     """Who answers a probe of so many hops: the target, or who says that they were too few."""
     command = ["ping", "-n", "-c", "1", "-W", "2", "-t", str(limit), target]
-    said = source.run(command, check=False).stdout
-    found = re.search(r"^(?:64 bytes from|From) (\S+?):? (?:icmp_seq=1)", said, re.M)
-    return found[1] if found else said
+    heard = []
+
+    def is_heard() -> bool:
+        said = source.run(command, check=False).stdout
+        found = re.search(r"^(?:64 bytes from|From) (\S+?):? (?:icmp_seq=1)", said, re.M)
+        heard.extend([found[1]] if found else [])
+        return bool(heard)
+
+    until(is_heard, f"a probe of {limit} hops to {target} is answered")
+    return heard[0]
 
 
 @pytest.mark.parametrize("settings", [None, {"datapath": {"intercept": "nfqueue"}}])

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_interface
 from itertools import count
@@ -105,7 +106,7 @@ def test_jumbo_packets_cross_the_wire_over_both_families(
     name: str, destination: str, headers_octets: int
 ) -> None:
     def ping(octets: int) -> int:
-        argv = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(octets - headers_octets)]
+        argv = ["ping", "-c", "1", "-W", "30", "-M", "do", "-s", str(octets - headers_octets)]
         return lab.host("a").run([*argv, destination], check=False).returncode
 
     with Lab.pair(name=name, mtu=9000) as lab:
@@ -249,6 +250,20 @@ def test_a_capture_holds_every_packet_and_no_noise(name: str, tmp_path: Path) ->
         assert len(list(read_pcap(file.read_bytes()))) == 10
         with pytest.raises(HostError, match="tcpdump"), a.capture(file, filters="no filter"):
             pytest.fail("captures with a filter that tcpdump refuses")
+
+
+def test_a_capture_waits_for_a_tcpdump_that_has_not_run(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.pcap"
+    with Lab.pair(name=name) as lab:
+        a = lab.host("a")
+        with a.capture(file, filters="icmp"):
+            (tcpdump,) = a._started
+            tcpdump.send_signal(signal.SIGSTOP)
+            a.run(["ping", "-c", "50", "-i", "0.002", "10.77.0.2"])
+            later = threading.Timer(0.5, tcpdump.send_signal, (signal.SIGCONT,))
+            later.start()
+        later.join()
+        assert len(list(read_pcap(file.read_bytes()))) == 100
 
 
 def test_the_command_line_makes_and_lists_and_removes(name: str) -> None:

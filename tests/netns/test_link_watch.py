@@ -18,7 +18,7 @@ from hipgw.netlink.namespaces import create_namespace, remove_namespace, run_ins
 
 pytestmark = pytest.mark.netns
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Story = Callable[["Watched"], Awaitable[None]]
 
 

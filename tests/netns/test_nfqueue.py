@@ -21,6 +21,7 @@ from hipgw.drivers.nfqueue import open_queue, socket_drops
 from hipgw.errors import HostError
 from hipgw.netlink.links import bring_up
 from hipgw.netlink.namespaces import create_namespace, remove_namespace, run_inside
+from tests.netns.streams import make_roomy
 from tests.unit.fastpath.wires import ipv4, udp
 
 pytestmark = pytest.mark.netns
@@ -29,8 +30,8 @@ Result = TypeVar("Result")
 NAMESPACE = f"hipgw-nfq-{os.getpid()}"
 QUEUE = 300
 PORT = 5000
-PATIENCE_S = 10.0
-PATIENCE_MS = 10_000
+PATIENCE_S = 60.0
+PATIENCE_MS = 60_000
 LOCALHOST = bytes([127, 0, 0, 1])
 UNFINISHED, SUPER = 1, 2
 
@@ -57,7 +58,7 @@ def _namespace() -> Iterator[None]:
 def receiver() -> Iterator[socket.socket]:
     opened = inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     with opened:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        make_roomy(opened)
         opened.bind(("127.0.0.1", PORT))
         opened.settimeout(PATIENCE_S)
         yield opened
@@ -140,7 +141,8 @@ def test_super_packets_come_whole_or_cut_as_asked(gso: bool) -> None:
     with queue(gso=gso) as (packets, _), contextlib.ExitStack() as stack:
         server = stack.enter_context(inside(lambda: socket.create_server(("127.0.0.1", PORT))))
         client = stack.enter_context(inside(lambda: socket.socket(socket.AF_INET)))
-        client.settimeout(PATIENCE_S)
+        for opened in (server, client):
+            opened.settimeout(PATIENCE_S)
 
         def send() -> None:
             # Segments of 1448 octets, in super-packets of many.
@@ -154,6 +156,7 @@ def test_super_packets_come_whole_or_cut_as_asked(gso: bool) -> None:
         def receive() -> None:
             accepted, _ = server.accept()
             with accepted:
+                accepted.settimeout(PATIENCE_S)
                 while chunk := accepted.recv(1 << 18):
                     received.extend(chunk)
 
@@ -161,12 +164,13 @@ def test_super_packets_come_whole_or_cut_as_asked(gso: bool) -> None:
         for thread in threads:
             thread.start()
         flags, longest = set(), 0
-        while taken := packets.take(500):
+        while any(thread.is_alive() for thread in threads):
+            taken = packets.take(100)
             flags |= {entry[5] & (UNFINISHED | SUPER) for entry in taken}
-            longest = max(longest, *(entry[6] for entry in taken))
+            longest = max([longest, *(entry[6] for entry in taken)])
             packets.settle([True] * len(taken))
         for thread in threads:
-            thread.join(PATIENCE_S)
+            thread.join()
         assert received == payload
         if gso:
             assert UNFINISHED | SUPER in flags
@@ -215,7 +219,9 @@ def test_headers_are_rewritten_without_the_gil(
     with queue() as (packets, _):
         passed = []
         thread = threading.Thread(
-            target=lambda: passed.append(packets.serve(300, traffic_class=0xB8, idle_ms=5000))
+            target=lambda: passed.append(
+                packets.serve(300, traffic_class=0xB8, idle_ms=PATIENCE_MS)
+            )
         )
         thread.start()
         for number in range(300):
@@ -233,11 +239,18 @@ def test_super_packets_are_rewritten_too() -> None:
     with queue() as (packets, _), contextlib.ExitStack() as stack:
         server = stack.enter_context(inside(lambda: socket.create_server(("127.0.0.1", PORT))))
         client = stack.enter_context(inside(lambda: socket.socket(socket.AF_INET)))
-        client.settimeout(PATIENCE_S)
-        thread = threading.Thread(
-            target=lambda: packets.serve(1 << 30, traffic_class=0x20, idle_ms=1000)
-        )
+        for opened in (server, client):
+            opened.settimeout(PATIENCE_S)
+        is_over = threading.Event()
+
+        def serve() -> None:
+            while not is_over.is_set():
+                packets.serve(1 << 30, traffic_class=0x20, idle_ms=100)
+
+        thread = threading.Thread(target=serve)
         thread.start()
+        stack.callback(thread.join)
+        stack.callback(is_over.set)
         client.connect(("127.0.0.1", PORT))
         accepted, _ = server.accept()
         with accepted:
@@ -249,7 +262,6 @@ def test_super_packets_are_rewritten_too() -> None:
                 received += accepted.recv(1 << 18)
             sending.join(PATIENCE_S)
         assert received == payload
-        thread.join(PATIENCE_S)
 
 
 def test_a_verdict_on_nothing_is_counted(sender: socket.socket, receiver: socket.socket) -> None:

@@ -69,10 +69,10 @@ def mtu_of(host: LabHost) -> int:
     return int(found[1])
 
 
-def longest(host: LabHost, target: object, octets: int) -> bool:
+def longest(host: LabHost, target: object, octets: int, wait_s: int = 30) -> bool:
     """Whether an echo of so many octets in all gets there and back without fragments of its own."""
     header = 28 if "." in str(target) else 48
-    command = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(octets - header)]
+    command = ["ping", "-n", "-c", "1", "-W", str(wait_s), "-M", "do", "-s", str(octets - header)]
     return host.run([*command, str(target)], check=False).returncode == 0
 
 
@@ -83,7 +83,7 @@ def test_a_router_shortens_the_path(encapsulation: str, family: int, tmp_path: P
         a, b = lab.host("a"), lab.host("b")
         ping(a, b.hit)
         start = mtu_of(a)
-        longest(a, b.hit, start)
+        longest(a, b.hit, start, wait_s=1)
         until(lambda: 1280 <= mtu_of(a) < start - 90, lambda: f"hip0 follows: {mtu_of(a)}")
         assert "path carries less" in a.files.log.read_text()
         with b.capture(tmp_path / "b.pcap", filters="ip or ip6") as captured:
@@ -137,7 +137,7 @@ def test_what_the_operator_sets_stays() -> None:
         assert mtu_of(a) == 4000
         assert "mtu: 4000 octets (set by the operator)" in a.run(["hipgw", "status"]).stdout
         assert longest(a, b.lsi, 3980)
-        assert not longest(a, b.hit, 4001)
+        assert not longest(a, b.hit, 4001, wait_s=1)
 
 
 def test_the_interface_follows_the_wire() -> None:
@@ -160,7 +160,7 @@ def test_a_stream_over_a_path_that_carries_less_than_the_interface(intercept: st
         a.run(["ip", "link", "set", "hip0", "mtu", "8900"])
         until(lambda: a.ask("status")["interface"]["mtu_by"] == "operator", "noticed")
         ping(a, b.hit)
-        longest(a, b.hit, 8900)
+        longest(a, b.hit, 8900, wait_s=1)
         until(lambda: "path carries less" in a.files.log.read_text(), "the router said so")
         before = too_big(a)
         carry_file(a, b, b.hit)
@@ -191,7 +191,7 @@ def test_the_longest_wire_there_is(encapsulation: str, family: int, intercept: s
         assert a.ask("status")["interface"]["mtu"] == most
         assert longest(a, b.hit, most)
         assert longest(b, a.lsi, most - 20)
-        assert not longest(a, b.hit, most + 1)
+        assert not longest(a, b.hit, most + 1, wait_s=1)
         carry_file(a, b, b.hit)
         carry_file(b, a, a.lsi)
         bad = {"truncated", "inner_malformed", "send_error", "tun_full", "too_big"}

@@ -80,7 +80,7 @@ def test_a_peer_without_an_address_is_reached_through_its_server(tmp_path: Path)
         a, b = lab.host("a"), lab.host("b")
         file = tmp_path / "hip.pcap"
         with a.capture(file):
-            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
+            a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
             until(lambda: len(sightings(file)) >= 8, "base exchange and ping")
         assert path_of(a) == ("10.77.0.1", "10.78.0.2")
         seen = [(each.packet_type, str(each.destination)) for each in sightings(file)]

@@ -6,6 +6,7 @@ a eth0 10.77.0.1 fd00:77::1 ------ 10.77.0.2 fd00:77::2 eth0 b, captured on a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hipgw.lab.network import Lab
+from tests.netns.streams import until
 
 pytestmark = pytest.mark.netns
 
@@ -30,7 +32,7 @@ SERVER = (
     "server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
     "server.bind((sys.argv[1], 4444))\n"
     "print('ready', flush=True)\n"
-    "server.settimeout(10)\n"
+    "server.settimeout(60)\n"
     "print(server.recvfrom(2000)[0].decode(), flush=True)\n"
 )
 CLIENT = (
@@ -69,7 +71,7 @@ def record(tmp_path: Path, suite: str, encapsulation: str, family: int) -> Recor
     settings = {"hip": {"esp_suites": [suite]}}
     file = tmp_path / "wire.pcap"
     with Lab.pair(
-        name=f"tshark-{SUITES.index(suite)}-{encapsulation}{family}",
+        name=f"tshark-{SUITES.index(suite)}-{encapsulation}{family}-{os.getpid()}",
         encapsulation=encapsulation,  # type: ignore[arg-type]
         family=family,  # type: ignore[arg-type]
         settings=settings,
@@ -77,15 +79,16 @@ def record(tmp_path: Path, suite: str, encapsulation: str, family: int) -> Recor
         lab.start_daemons()
         a, b = lab.host("a"), lab.host("b")
         with a.capture(file):
-            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.hit)])
-            a.run(["ping", "-n", "-c", "1", "-W", "5", str(b.lsi)])
+            a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
+            a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.lsi)])
             server = b.popen(["python3", "-c", SERVER, str(b.hit)])
             assert server.stdout is not None
             assert server.stdout.readline() == "ready\n"
             a.run(["python3", "-c", CLIENT, str(b.hit), WORDS.decode()])
             assert server.stdout.readline() == WORDS.decode() + "\n"
-            server.wait(timeout=10)
+            server.wait(timeout=60)
             a.run(["hipgw", "close", str(b.hit)])
+            until(lambda: not a.ask("associations")["associations"], "CLOSE_ACK is here")
         keys = a.files.esp_keys.read_text().splitlines()
     assert len(keys) == 2
     return Recorded(file, keys, encapsulation)

@@ -27,6 +27,7 @@ from tests.unit.fastpath.wires import (
     dropped,
     hit_udp,
     ipv6,
+    make_roomy,
     udp,
     wait_until,
 )
@@ -52,10 +53,11 @@ class Machine:
         for opened in self.sockets:
             for option in (8, 12, 13):  # IP_PKTINFO, IP_RECVTTL, IP_RECVTOS
                 opened.setsockopt(socket.IPPROTO_IP, option, 1)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            make_roomy(opened)
             if options.get("udp_gro"):
                 opened.setsockopt(socket.IPPROTO_UDP, 104, 1)
             opened.bind(("127.0.0.1", 0))
+        make_roomy(self.writer)
         self.application = Application(self.wanted, has_vnet=False)
         self._far_ends = [far for _, far in ends]
         fds = [
