@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -42,6 +44,7 @@ Settings = Mapping[str, Mapping[str, object]]
 
 READY_PATIENCE_S: Final = 60.0
 POLL_S: Final = 0.01
+ENDING_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def require_root() -> None:
@@ -137,15 +140,11 @@ class Lab:
             LocalProtocolError: a host has no address of the family that was asked for.
         """
         require_root()
-        claim_name(self.name)
-        strangers = namespaces_of_lab(self.name)
-        if strangers:
-            forget_lab(self.name)
-            raise HostError(
-                f"network namespace {strangers[0]} is there but belongs to no lab; remove it with "
-                f"`ip netns delete {strangers[0]}`, or choose another name with --name"
-            )
+        is_ours = False
         try:
+            with _signals_held():
+                self._claim()
+                is_ours = True
             hosts = self._write_hosts()
             save_state(
                 new_state(
@@ -158,10 +157,21 @@ class Lab:
                 )
             )
             build(self.topology, self.name)
+            self._hosts = {state.name: LabHost(self.name, state) for state in hosts}
         except BaseException:
-            take_down(self.name)
+            if is_ours:
+                take_down(self.name)
             raise
-        self._hosts = {state.name: LabHost(self.name, state) for state in hosts}
+
+    def _claim(self) -> None:
+        claim_name(self.name)
+        strangers = namespaces_of_lab(self.name)
+        if strangers:
+            forget_lab(self.name)
+            raise HostError(
+                f"network namespace {strangers[0]} is there but belongs to no lab; remove it with "
+                f"`ip netns delete {strangers[0]}`, or choose another name with --name"
+            )
 
     def _write_hosts(self) -> tuple[HostState, ...]:
         files: dict[str, HostFiles] = {}
@@ -272,6 +282,16 @@ class Lab:
             host.reap()
         self._hosts = {}
         return take_down(self.name)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Whoever wants to end this is heard when the block is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait_until_ready(host: LabHost, process: subprocess.Popen[Any], patience_s: float) -> None:

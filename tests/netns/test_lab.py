@@ -192,6 +192,45 @@ def test_down_clears_a_lab_whose_making_was_cut_short(name: str) -> None:
     assert leftovers(name) == []
 
 
+INTERRUPTED = """
+import os, signal, sys
+from hipgw.lab.network import Lab
+from hipgw.lab.state import lab_names
+from hipgw.netlink.namespaces import RUN_DIRECTORY
+
+name, number = sys.argv[1], int(sys.argv[2])
+signal.signal(number, signal.default_int_handler)
+
+ended = []
+
+def end_while_claiming(event, arguments):
+    if event == "os.listdir" and str(arguments[0]) == str(RUN_DIRECTORY):
+        if name in lab_names() and not ended:
+            ended.append(number)
+            os.kill(os.getpid(), number)
+
+sys.addaudithook(end_while_claiming)
+with Lab.pair(name=name):
+    print("not interrupted")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
+def test_interrupted_as_it_begins_it_leaves_nothing(name: str, number: signal.Signals) -> None:
+    with Lab.pair(name=f"{name}-held"):  # the directory of namespaces is there
+        done = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED, name, str(number.value)],
+            env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.stdout == ""
+    assert leftovers(name) == []
+
+
 def test_down_does_not_touch_a_lab_with_a_longer_name(name: str) -> None:
     with Lab.pair(name=name), Lab.pair(name=f"{name}-a"):
         take_down(name)
