@@ -20,7 +20,10 @@ class Quirk(StrEnum):
     REVERSED_PUZZLE_HITS = "reversed-puzzle-hits"
     UNPADDED_DH_SECRET = "unpadded-dh-secret"  # noqa: S105 - a name
     LEFT_ALIGNED_DH_SECRET = "left-aligned-dh-secret"  # noqa: S105
+    EXTRA_PUZZLE_BIT = "extra-puzzle-bit"
+    INITIATOR_DH_ORDER = "initiator-dh-order"
     SWAPPED_MAC_KEYS = "swapped-mac-keys"
+    SWAPPED_EXCHANGE_MAC_KEYS = "swapped-exchange-mac-keys"
     R2_SIGNATURE_2 = "r2-signature-2"
     ONE_OCTET_SIGNATURE_ALGORITHM = "one-octet-signature-algorithm"
     FULL_LENGTH_ICV = "full-length-icv"
@@ -28,6 +31,7 @@ class Quirk(StrEnum):
     WRONG_DH_LENGTH = "wrong-dh-length"
     NO_R1_COUNTER_ECHO = "no-r1-counter-echo"
     CLEAR_HOST_ID = "clear-host-id"
+    RESPONDER_SPI = "responder-spi"
     DH_IN_EVERY_REKEY = "dh-in-every-rekey"
     SHORT_LOCATOR = "short-locator"
 
@@ -85,12 +89,35 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
             _BOTH,
             "none: the length stays that of the group",
         ),
+        Quirk.EXTRA_PUZZLE_BIT: QuirkFacts(
+            "a puzzle whose K is no multiple of 8 is solved for one bit more; of theirs K bits are"
+            " enough",
+            "RFC 7401 6.3",
+            _V2,
+            "none; such a puzzle takes twice the work",
+        ),
+        Quirk.INITIATOR_DH_ORDER: QuirkFacts(
+            "as Responder, we take the first Diffie-Hellman group of their list that we have,"
+            " instead of the first of ours that they have",
+            "RFC 7401 5.2.6",
+            _V2,
+            "the weakest of our groups may be taken where both have a better one; never one that"
+            " our configuration leaves out",
+        ),
         Quirk.SWAPPED_MAC_KEYS: QuirkFacts(
             "the host with the greater HIT makes its MACs with the second MAC key and the other one"
             " with the first; keys of ENCRYPTED and of ESP stay as they are",
             "RFC 7401 6.5",
             _V2,
             "none: each direction still has keys of its own",
+        ),
+        Quirk.SWAPPED_EXCHANGE_MAC_KEYS: QuirkFacts(
+            "as `swapped-mac-keys`, but in I2 and R2 alone: UPDATE and CLOSE have the keys of the"
+            " RFC",
+            "RFC 7401 6.5",
+            _V2,
+            "each host uses both MAC keys, so a key does not tell the direction in I2 and R2 from"
+            " that in other packets; the HITs and packet type under the MAC do",
         ),
         Quirk.R2_SIGNATURE_2: QuirkFacts(
             "the signature of an R2 stands in HIP_SIGNATURE_2 (61633), over the same octets; one in"
@@ -138,6 +165,13 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
             _BOTH,
             "whoever sees our I2 to that peer sees our public key and domain identifier",
         ),
+        Quirk.RESPONDER_SPI: QuirkFacts(
+            "as Initiator, we receive with the SPI of their R2, which is the one that we send with;"
+            " an R2 with an SPI that we receive with already is refused",
+            "RFC 7402 3.2.1, 6.5",
+            _V2,
+            "that peer, once authentic, chooses one of our inbound SPIs",
+        ),
         Quirk.DH_IN_EVERY_REKEY: QuirkFacts(
             "each rekey has a new Diffie-Hellman key of ours, so KEYMAT indices play no part",
             "RFC 5202 6.9, 6.10",
@@ -158,8 +192,8 @@ QUIRKS: Final[Mapping[Quirk, QuirkFacts]] = MappingProxyType(
 _CUTEHIP: Final = frozenset(
     {
         Quirk.REVERSED_PUZZLE_HITS,
+        Quirk.INITIATOR_DH_ORDER,
         Quirk.UNPADDED_DH_SECRET,
-        Quirk.SWAPPED_MAC_KEYS,
         Quirk.R2_SIGNATURE_2,
         Quirk.FULL_LENGTH_ICV,
         Quirk.UNORDERED_PARAMETERS,
@@ -169,8 +203,14 @@ _CUTEHIP: Final = frozenset(
 
 PRESETS: Final[Mapping[str, Quirks]] = MappingProxyType(
     {
-        "cutehip": _CUTEHIP | {Quirk.WRONG_DH_LENGTH, Quirk.NO_R1_COUNTER_ECHO},
-        "hip-vpls": _CUTEHIP,
+        "cutehip": _CUTEHIP
+        | {
+            Quirk.EXTRA_PUZZLE_BIT,
+            Quirk.SWAPPED_EXCHANGE_MAC_KEYS,
+            Quirk.WRONG_DH_LENGTH,
+            Quirk.NO_R1_COUNTER_ECHO,
+        },
+        "hip-vpls": _CUTEHIP | {Quirk.SWAPPED_MAC_KEYS},
         "openhip": frozenset(
             {Quirk.LITTLE_ENDIAN_PUZZLE, Quirk.LEFT_ALIGNED_DH_SECRET, Quirk.DH_IN_EVERY_REKEY}
         ),
@@ -185,13 +225,17 @@ PRESETS: Final[Mapping[str, Quirks]] = MappingProxyType(
 )
 """Implementation -> the switches that it needs."""
 
-_EXCLUSIVE: Final = frozenset({Quirk.UNPADDED_DH_SECRET, Quirk.LEFT_ALIGNED_DH_SECRET})
+_EXCLUSIVE: Final = (
+    frozenset({Quirk.UNPADDED_DH_SECRET, Quirk.LEFT_ALIGNED_DH_SECRET}),
+    frozenset({Quirk.SWAPPED_MAC_KEYS, Quirk.SWAPPED_EXCHANGE_MAC_KEYS}),
+)
 
 
 def contradiction(quirks: Quirks) -> str | None:
     """Two switches that cannot both be meant, in words; None when all go together."""
-    if quirks >= _EXCLUSIVE:
-        return " and ".join(sorted(_EXCLUSIVE))
+    for pair in _EXCLUSIVE:
+        if quirks >= pair:
+            return " and ".join(sorted(pair))
     return None
 
 

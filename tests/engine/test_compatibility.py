@@ -13,12 +13,12 @@ from hipgw.proto.dialect_v1 import DialectV1
 from hipgw.values import FULL_ICV_OF, DhGroup, Direction, EspSuite, Hit, HitSuite, Quirk, Quirks
 from hipgw.values.quirks import NO_QUIRKS, PRESETS, QUIRKS
 from hipgw.wire import HostId, PacketType, ParameterType, Seq, find_tlv, parse_packet
-from tests.engine.foreign import MAC, OTHER_PLACE, Foreign, K, contents_of, then
+from tests.engine.foreign import MAC, OTHER_PLACE, SPI, Foreign, K, contents_of, then, up_to
 from tests.engine.forge import V2, checksummed
 from tests.engine.network import FAST_V1, Network, Node, exchange, identity
 
 CONFIG = EndpointConfig(
-    dh_groups=(DhGroup.NIST_P256,),
+    dh_groups=(DhGroup.NIST_P256, DhGroup.NIST_P384),
     esp_suites=(EspSuite.AES_128_CBC_HMAC_SHA256,),
     puzzle_k=K,
 )
@@ -43,6 +43,8 @@ def meet(
     """One base exchange with a host of such habits."""
     network, node, host = prepared(version, switches)
     host.deviations, host.short_secret = frozenset(deviations), short_secret
+    if Quirk.INITIATOR_DH_ORDER in deviations:
+        host.config = replace(host.config, dh_groups=CONFIG.dh_groups[::-1])
     begin(network, node, host, we_call=we_call)
     return network, node, host
 
@@ -96,6 +98,7 @@ REFUSED_AS_RESPONDER = {
     Quirk.UNPADDED_DH_SECRET: "mac_wrong",
     Quirk.LEFT_ALIGNED_DH_SECRET: "mac_wrong",
     Quirk.SWAPPED_MAC_KEYS: "mac_wrong",
+    Quirk.SWAPPED_EXCHANGE_MAC_KEYS: "mac_wrong",
     Quirk.UNORDERED_PARAMETERS: "hip_malformed",
     Quirk.WRONG_DH_LENGTH: "hip_malformed",
     Quirk.NO_R1_COUNTER_ECHO: "hip_missing",
@@ -103,6 +106,7 @@ REFUSED_AS_RESPONDER = {
 }
 """What our counter says of the I2 of such a host."""
 COMPLAINTS_AS_RESPONDER = {
+    Quirk.INITIATOR_DH_ORDER: "R1: group",
     Quirk.R2_SIGNATURE_2: "R2 without parameter 61633",
     Quirk.ONE_OCTET_SIGNATURE_ALGORITHM: "R1: algorithm",
 }
@@ -117,10 +121,13 @@ REFUSED_AS_INITIATOR = {
 COMPLAINTS_AS_INITIATOR = {
     Quirk.REVERSED_PUZZLE_HITS: "I2: puzzle",
     Quirk.SWAPPED_MAC_KEYS: "I2: MAC",
+    Quirk.SWAPPED_EXCHANGE_MAC_KEYS: "I2: MAC",
     Quirk.CLEAR_HOST_ID: "I2: no HOST_ID",
 }
-NEVER_REFUSED = {Quirk.FULL_LENGTH_ICV}
-"""Exchanges go well without it, and ESP does not: `test_full_length_icv`."""
+NEVER_REFUSED = {Quirk.FULL_LENGTH_ICV, Quirk.RESPONDER_SPI}
+"""Exchanges go well without it, and ESP does not: tests of the same names."""
+NOW_AND_THEN = {Quirk.EXTRA_PUZZLE_BIT}
+"""Half of the exchanges go well without it: a test of the same name."""
 REFUSED_AS_RESPONDER_V1 = {
     Quirk.LITTLE_ENDIAN_PUZZLE: "puzzle_wrong",
     Quirk.UNPADDED_DH_SECRET: "mac_wrong",
@@ -139,10 +146,18 @@ COMPLAINTS_AS_INITIATOR_V1 = {
 REKEYS = {Quirk.DH_IN_EVERY_REKEY}
 
 
+SWAPS = {Quirk.SWAPPED_MAC_KEYS, Quirk.SWAPPED_EXCHANGE_MAC_KEYS}
+"""With either the exchange goes well, and UPDATEs do not: `test_either_swap_is_not_the_other`."""
+
+
+def all_but(quirk: Quirk) -> Quirks:
+    return frozenset(Quirk) - (SWAPS if quirk in SWAPS else {quirk})
+
+
 def test_every_switch_is_tested() -> None:
     as_responder = REFUSED_AS_RESPONDER.keys() | COMPLAINTS_AS_RESPONDER.keys()
     as_initiator = REFUSED_AS_INITIATOR.keys() | COMPLAINTS_AS_INITIATOR.keys()
-    in_v2 = as_responder | as_initiator | NEVER_REFUSED | REKEYS
+    in_v2 = as_responder | as_initiator | NEVER_REFUSED | NOW_AND_THEN | REKEYS
     assert in_v2 == {quirk for quirk in Quirk if 2 in QUIRKS[quirk].versions}
     in_v1 = REFUSED_AS_RESPONDER_V1.keys() | REFUSED_AS_INITIATOR_V1.keys()
     in_v1 |= COMPLAINTS_AS_INITIATOR_V1.keys() | REKEYS
@@ -184,7 +199,7 @@ def test_either_form_of_an_ecdsa_key_needs_no_switch(*, we_call: bool) -> None:
 
 @pytest.mark.parametrize("quirk", [*REFUSED_AS_RESPONDER, *COMPLAINTS_AS_RESPONDER])
 def test_responder(quirk: Quirk) -> None:
-    only, others = frozenset({quirk}), frozenset(Quirk) - {quirk}
+    only, others = frozenset({quirk}), all_but(quirk)
     assert_understood(*meet(only, only, we_call=False, short_secret=True))
     _, node, host = meet(only, NO_QUIRKS, we_call=False, short_secret=True)
     assert not host.established
@@ -211,7 +226,7 @@ def test_initiator(quirk: Quirk) -> None:
 
 @pytest.mark.parametrize("quirk", REFUSED_AS_RESPONDER_V1)
 def test_responder_of_hipv1(quirk: Quirk) -> None:
-    only, others = frozenset({quirk}), frozenset(Quirk) - {quirk}
+    only, others = frozenset({quirk}), all_but(quirk)
     habits = {"we_call": False, "short_secret": "secret" in quirk, "version": 1}
     assert_understood(*meet(only, only, **habits))
     _, node, host = meet(only, NO_QUIRKS, **habits)
@@ -275,6 +290,80 @@ def test_full_length_icv(*, we_call: bool) -> None:
             if octets[2] & 0x7F == PacketType.I2
         }
         assert transform == bytes.fromhex("0000 0008")
+
+
+@pytest.mark.parametrize("we_call", [True, False])
+@pytest.mark.parametrize("habit", sorted(SWAPS))
+def test_either_swap_is_not_the_other(habit: Quirk, *, we_call: bool) -> None:
+    """The exchange is the same; of UPDATEs, each side's MAC is wrong to the other then."""
+    for switches in SWAPS:
+        network, node, host = meet(frozenset({habit}), frozenset({switches}), we_call=we_call)
+        assert host.established
+        host.heartbeat()
+        network.run(0.1)
+        assert node.dropped() == ({} if switches == habit else {"mac_wrong": 1})
+
+
+def test_close_has_the_keys_of_the_rfc_after_a_swapped_exchange() -> None:
+    only = frozenset({Quirk.SWAPPED_EXCHANGE_MAC_KEYS})
+    _, node, host = meet(only, only, we_call=True)
+    node.endpoint.close_association(host.hit, node.network.now)
+    node.settle()
+    node.network.run(0.1)
+    (close,) = [octets for octets in host.received if octets[2] & 0x7F == PacketType.CLOSE]
+    host.check_mac(close, MAC, up_to(close, MAC), "CLOSE")
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_extra_puzzle_bit(*, is_on: bool) -> None:
+    """Their K of 6 is one of 7: half of our solutions have that bit by chance."""
+    only = frozenset({Quirk.EXTRA_PUZZLE_BIT})
+    answers = set()
+    for nonce in range(8):
+        network, node, host = prepared(2, only if is_on else NO_QUIRKS)
+        host.deviations, host.k, host.nonce = only, K, nonce
+        begin(network, node, host, we_call=True)
+        answers.add(host.complaint)
+    assert answers == ({""} if is_on else {"", "I2: puzzle"})
+
+
+def test_extra_puzzle_bit_is_not_asked_for() -> None:
+    """Of their solutions K bits are enough, as ever."""
+    assert_understood(*meet(NO_QUIRKS, frozenset({Quirk.EXTRA_PUZZLE_BIT}), we_call=False))
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_responder_spi(*, is_on: bool) -> None:
+    """We receive with the SPI of their R2, or with that of our I2; closing removes it."""
+    switches = frozenset({Quirk.RESPONDER_SPI} if is_on else ())
+    network, node, host = meet(NO_QUIRKS, switches, we_call=True)
+    assert_understood(network, node, host)
+    (out,) = [spi for way, spi, _ in node.sas if way is Direction.OUT]
+    (into,) = [spi for way, spi, _ in node.sas if way is Direction.IN]
+    assert out == SPI
+    assert (into == SPI) is is_on
+    (view,) = node.endpoint.associations()
+    assert view.spi_in == into
+    node.endpoint.close_association(host.hit, network.now)
+    node.settle()
+    assert not node.sas
+
+
+def test_responder_spi_does_not_take_one_that_is_in_use() -> None:
+    """A second peer with the same SPI is refused, and the first one stays as it is."""
+    one, other = (Foreign(identity(KEY, number), address=f"198.51.100.{number}")
+                  for number in (57, 58))  # fmt: skip
+    table = dict.fromkeys((one.hit, other.hit), frozenset({Quirk.RESPONDER_SPI}))
+    network = Network()
+    config = replace(CONFIG, compatibility=lambda peer: table.get(peer, NO_QUIRKS))
+    node = network.node(identity(KEY, 51), config=config)
+    for host in (one, other):
+        host.attach(node)
+        begin(network, node, host, we_call=True)
+    assert node.dropped() == {"spi_taken": 1}
+    states = {view.peer: view.state for view in node.endpoint.associations()}
+    assert states == {one.hit: State.ESTABLISHED, other.hit: State.I2_SENT}
+    assert {peer for way, spi, peer in node.sas if (way, spi) == (Direction.IN, SPI)} == {one.hit}
 
 
 def test_short_locator_is_learned_and_not_trusted() -> None:

@@ -28,10 +28,12 @@ def test_presets_hold_switches_and_do_not_contradict_themselves() -> None:
         assert contradiction(quirks) is None
 
 
-def test_two_forms_of_one_secret_contradict_each_other() -> None:
+def test_two_forms_of_one_secret_or_key_contradict_each_other() -> None:
     both = frozenset({Quirk.UNPADDED_DH_SECRET, Quirk.LEFT_ALIGNED_DH_SECRET})
     assert contradiction(both) == "left-aligned-dh-secret and unpadded-dh-secret"
     assert contradiction(both | {Quirk.SHORT_LOCATOR}) is not None
+    swaps = frozenset({Quirk.SWAPPED_MAC_KEYS, Quirk.SWAPPED_EXCHANGE_MAC_KEYS})
+    assert contradiction(swaps) == "swapped-exchange-mac-keys and swapped-mac-keys"
     assert contradiction(NO_QUIRKS) is None
     assert all(contradiction(frozenset({quirk})) is None for quirk in Quirk)
 
