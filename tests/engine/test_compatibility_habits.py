@@ -9,8 +9,8 @@ import pytest
 from hipgw.proto import State
 from hipgw.values import Direction, Quirk
 from hipgw.values.quirks import NO_QUIRKS
-from hipgw.wire import PacketType
-from tests.engine.foreign import MAC, SPI, Foreign, K, up_to
+from hipgw.wire import EchoRequestSigned, PacketType
+from tests.engine.foreign import MAC, SPI, Foreign, K, then, up_to
 from tests.engine.network import Network, identity
 from tests.engine.test_compatibility import (
     CONFIG,
@@ -43,6 +43,17 @@ def test_close_has_the_keys_of_the_rfc_after_a_swapped_exchange() -> None:
     node.network.run(0.1)
     (close,) = [octets for octets in host.received if octets[2] & 0x7F == PacketType.CLOSE]
     host.check_mac(close, MAC, up_to(close, MAC), "CLOSE")
+
+
+def test_so_has_close_ack() -> None:
+    only = frozenset({Quirk.SWAPPED_EXCHANGE_MAC_KEYS})
+    network, node, host = meet(only, only, we_call=False)
+    close = host.packet(PacketType.CLOSE, (EchoRequestSigned(b"echo"),))
+    host.send(host.signed(then(close, MAC, host.mac(host.mac_keys[0], close))))
+    network.run(0.1)
+    assert node.dropped() == {}
+    (ack,) = [octets for octets in host.received if octets[2] & 0x7F == PacketType.CLOSE_ACK]
+    host.check_mac(ack, MAC, up_to(ack, MAC), "CLOSE_ACK")
 
 
 @pytest.mark.parametrize("is_on", [True, False])
