@@ -68,4 +68,8 @@ def _advice(entries: list[dict[str, Any]]) -> list[str]:
             lines.append(f"#     {latest['detail']}")
     if not lines:
         return []
-    return ["", "# If the peer is no hipgw, a compatibility switch may be missing:", *lines]
+    return [
+        "",
+        "# If the peer is no hipgw, a compatibility switch may be missing, or one too many:",
+        *lines,
+    ]

@@ -73,7 +73,7 @@ COUNT  WHERE    REASON         MEANING
     2  control  hip_checksum   wrong HIP checksum
     1  control  hip_malformed  parameter with a bad order
 
-# If the peer is no hipgw, a compatibility switch may be missing:
+# If the peer is no hipgw, a compatibility switch may be missing, or one too many:
 #   - icv_wrong: full-length-icv
 #   - hip_malformed: unordered-parameters, short-locator
 #     latest from {answers.QUIET_HIT} at 192.0.2.9
