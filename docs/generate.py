@@ -85,6 +85,7 @@ def _tests(names: list[str]) -> str:
 
 OTHERS: Final = {
     Quirk.ONE_OCTET_SIGNATURE_ALGORITHM: "HIPL 1.0.8 set to HIPv2, the HHIT fork of OpenHIP",
+    Quirk.RESPONDER_SPI: "cutehip of 2025",
 }
 """Who needs a switch that is in no preset."""
 

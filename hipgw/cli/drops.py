@@ -51,4 +51,25 @@ def render_drops(answer: dict[str, Any]) -> str:
         (str(entry["count"]), entry.get("where") or "-", entry["reason"], entry["meaning"])
         for entry in ordered
     ]
-    return table(HEADER, rows, right="COUNT")
+    return "\n".join([table(HEADER, rows, right="COUNT"), *_advice(ordered)])
+
+
+def _advice(entries: list[dict[str, Any]]) -> list[str]:
+    """What to try where the peer is another program than hipgw."""
+    lines = []
+    for entry in entries:
+        if not entry["count"] or not entry.get("switches"):
+            continue
+        lines.append(f"#   - {entry['reason']}: {', '.join(entry['switches'])}")
+        latest = entry.get("latest")
+        if latest:
+            lines.append(f"#     latest from {latest['peer_hit']} at {latest['peer_address']}")
+        if latest and latest["detail"]:
+            lines.append(f"#     {latest['detail']}")
+    if not lines:
+        return []
+    return [
+        "",
+        "# If the peer is no hipgw, a compatibility switch may be missing, or one too many:",
+        *lines,
+    ]

@@ -22,9 +22,9 @@ from hipgw.daemon.subnet_views import mtu_by, subnets_of
 from hipgw.daemon.underlay import packets_lost_at
 from hipgw.daemon.upkeep_views import no_upkeep, upkeep_view
 from hipgw.daemon.worker_plan import workers_view
-from hipgw.proto import AssociationView, State
+from hipgw.proto import AssociationView, DroppedPacket, State
 from hipgw.values import Direction, Encapsulation, Hit, Lsi, Path
-from hipgw.values.quirks import in_order
+from hipgw.values.quirks import in_order, seen_as
 from hipgw.values.reasons import CONTROL_REASONS
 
 STATUS_PEERS: Final = 50
@@ -325,11 +325,30 @@ def drops_view(gateway: Gateway) -> list[dict[str, Any]]:
         ("data", REASONS, gateway.data_counters()),
         ("daemon", DAEMON_REASONS, own),
     )
+    latest = gateway.engine.endpoint.latest_drops
     return [
-        {"reason": reason, "count": counts.get(reason, 0), "meaning": meaning, "where": where}
+        {
+            "reason": reason,
+            "count": counts.get(reason, 0),
+            "meaning": meaning,
+            "where": where,
+            "latest": _latest_view(latest.get(reason)),
+            "switches": [str(quirk) for quirk in seen_as(reason)],
+        }
         for where, meanings, counts in halves
         for reason, meaning in meanings.items()
     ]
+
+
+def _latest_view(dropped: DroppedPacket | None) -> dict[str, Any] | None:
+    """Who says to have sent the latest packet that was dropped for a reason."""
+    if dropped is None:
+        return None
+    return {
+        "peer_hit": str(dropped.sender),
+        "peer_address": str(dropped.path.peer),
+        "detail": dropped.detail,
+    }
 
 
 def spell_domain_identifier(kind: int, octets: bytes) -> str | None:

@@ -47,6 +47,7 @@ from hipgw.proto.events import (
 from hipgw.proto.jobs import Job
 from hipgw.proto.locators import LocalAddress, LocatorState, LocatorView, Origin
 from hipgw.proto.own_identities import IdentityTraits
+from hipgw.proto.refusals import DroppedPacket
 from hipgw.proto.states import TRANSITIONS, State, Trigger
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "ClaimI1s",
     "Closed",
     "Compute",
+    "DroppedPacket",
     "Effect",
     "Endpoint",
     "EndpointConfig",

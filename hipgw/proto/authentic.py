@@ -59,7 +59,8 @@ class Authenticator:
             raise RefusedError("state_unexpected")
         packet.require(HipMac)
         packet.require(HipSignature)
-        if not association.dialect.mac_is_right(packet, keying.protection, keying.hip.mac_in):
+        _, mac_key = association.dialect.mac_keys_after_exchange(keying.hip)
+        if not association.dialect.mac_is_right(packet, keying.protection, mac_key):
             raise RefusedError("mac_wrong")
         return association, keying
 

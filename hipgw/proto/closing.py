@@ -78,7 +78,8 @@ class Closer:
         shown = certificates_beside(self._core, PacketType.CLOSE, local, (request,))
         dialect, parameters = association.dialect, (request, *shown)
         octets = dialect.build(PacketType.CLOSE, local.hit, association.peer, parameters)
-        return dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
+        mac_key, _ = dialect.mac_keys_after_exchange(keying.hip)
+        return dialect.with_mac(octets, keying.protection, mac_key)
 
     def _on_signed(
         self, association: Association, closing: Closing, result: object, _now: float
@@ -147,7 +148,8 @@ class Closer:
             association.peer,
             (EchoResponseSigned(packet.require(EchoRequestSigned).data),),
         )
-        octets = dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
+        mac_key, _ = dialect.mac_keys_after_exchange(keying.hip)
+        octets = dialect.with_mac(octets, keying.protection, mac_key)
         unsigned = tuple(request.data for request in packet.all(EchoRequestUnsigned))
         core.compute(
             SignPacket(dialect, association.local, octets),

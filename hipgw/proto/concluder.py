@@ -87,8 +87,14 @@ class Concluder:
         """Install the outbound SA; from now on data may be sent."""
         core = self._core
         association.end_check(int(packet.packet_type))
+        theirs = Spi(packet.require(EspInfo).new_spi)
+        if association.dialect.receives_with_their_spi:
+            if core.sas.is_taken(theirs):
+                core.drop("spi_taken")
+                return
+            core.sas.exchange_in(association, theirs, keying)
         association.agreed_r1 = core.r1_clock.tick(now)
         listed = tuple(record for one in packet.all(LocatorSet) for record in one.locators)
         association.reach.offered += listed
-        core.sas.install_out(association, Spi(packet.require(EspInfo).new_spi), keying)
+        core.sas.install_out(association, theirs, keying)
         core.establish(association, Trigger.R2_VALID, now)

@@ -20,6 +20,7 @@ from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.own_identities import IdentityTraits
 from hipgw.proto.puzzle_nonce import R1Clock
+from hipgw.proto.refusals import DroppedPacket
 from hipgw.proto.sa_ledger import SaLedger
 from hipgw.proto.states import State, Trigger
 from hipgw.proto.timers import TimerHeap
@@ -93,6 +94,8 @@ class Core:
         self.associations: Final[dict[tuple[Hit, Hit], Association]] = {}
         self.timers: Final[TimerHeap[TimerKey]] = TimerHeap()
         self.counters: Final = dict.fromkeys(CONTROL_REASONS, 0)
+        self.latest_drops: Final[dict[str, DroppedPacket]] = {}
+        """By reason, where the sender is known."""
         self.activity: Final[dict[str, int]] = {}
         self.effects: list[Effect] = []
         self.events: list[Event] = []

@@ -304,6 +304,15 @@ class Dialect(ABC):
         """The four keys of HIP packets, from the start of KEYMAT."""
         return protection.hip_keys(keymat, local, peer)
 
+    def mac_keys_after_exchange(self, keys: HipKeys) -> tuple[bytes, bytes]:
+        """The MAC keys out and in of UPDATE, CLOSE and CLOSE_ACK."""
+        return keys.mac_out, keys.mac_in
+
+    @property
+    def receives_with_their_spi(self) -> bool:
+        """Whether a Responder sends ESP with the SPI that it has told us to send with."""
+        return False
+
     @property
     def rekeys_with_dh(self) -> bool:
         """Whether each rekey with the peer must have a new Diffie-Hellman key."""

@@ -28,8 +28,9 @@ from hipgw.proto.dialect_v1 import DialectV1
 from hipgw.proto.dialect_v2 import DialectV2
 from hipgw.proto.keying import Proposal, Protection
 from hipgw.proto.local_identity import LocalIdentity
-from hipgw.values import FULL_ICV_OF, EspSuite, Hit, HitSuite, Quirk
+from hipgw.values import FULL_ICV_OF, DhGroup, EspSuite, Hit, HitSuite, Quirk
 from hipgw.wire import (
+    DhGroupList,
     HipPacket,
     HipSignature,
     HipSignature2,
@@ -124,6 +125,15 @@ class QuirkyV2(QuirkyDialect, DialectV2):
 
     # --- what is offered, and what is chosen ---
 
+    def group_for_i1(self, packet: HipPacket, config: EndpointConfig) -> DhGroup:
+        """Perhaps by the order of the peer, which is the one that it goes by."""
+        if Quirk.INITIATOR_DH_ORDER in self.quirks:
+            ours = self.dh_groups(config)
+            for group in packet.require(DhGroupList).groups:
+                if group in ours:
+                    return DhGroup(group)
+        return DialectV2.group_for_i1(self, packet, config)
+
     def esp_offer(self, suites: Sequence[EspSuite]) -> tuple[Parameter, ...]:
         """By the numbers that are agreed on: how long an ICV is, they do not say."""
         agreed = tuple(_AGREED.get(suite, suite) for suite in suites)
@@ -159,8 +169,10 @@ class QuirkyV2(QuirkyDialect, DialectV2):
     def solve_puzzle(
         self, k: int, hits: tuple[Hit, Hit], i: bytes, *, start_j: bytes, tries: int
     ) -> bytes | None:
-        """With the HITs in the peer's order."""
+        """With the HITs in the peer's order, and perhaps a bit more than it asks for."""
         suite = HitSuite(hits[1].suite)
+        if Quirk.EXTRA_PUZZLE_BIT in self.quirks and k % 8:
+            k += 1
         return solve_puzzle(suite, k, i, *self._hashed(hits), start_j=start_j, tries=tries)
 
     def _hashed(self, hits: tuple[Hit, Hit]) -> tuple[Hit, Hit]:
@@ -173,9 +185,19 @@ class QuirkyV2(QuirkyDialect, DialectV2):
     ) -> HipKeys:
         """The MAC keys perhaps the other way round."""
         keys = protection.hip_keys(keymat, local, peer)
-        if Quirk.SWAPPED_MAC_KEYS in self.quirks:
-            return keys.with_mac_keys_swapped()
-        return keys
+        swapped = {Quirk.SWAPPED_MAC_KEYS, Quirk.SWAPPED_EXCHANGE_MAC_KEYS}
+        return keys.with_mac_keys_swapped() if self.quirks & swapped else keys
+
+    def mac_keys_after_exchange(self, keys: HipKeys) -> tuple[bytes, bytes]:
+        """Perhaps those of the RFC again."""
+        if Quirk.SWAPPED_EXCHANGE_MAC_KEYS in self.quirks:
+            return keys.mac_in, keys.mac_out
+        return keys.mac_out, keys.mac_in
+
+    @property
+    def receives_with_their_spi(self) -> bool:
+        """As its switch says."""
+        return Quirk.RESPONDER_SPI in self.quirks
 
 
 @dataclass(frozen=True, slots=True)

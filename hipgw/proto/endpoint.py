@@ -17,6 +17,7 @@ from hipgw.proto.endpoint_parts import assemble
 from hipgw.proto.events import Event
 from hipgw.proto.locators import LocalAddress
 from hipgw.proto.own_identities import IdentityTraits
+from hipgw.proto.refusals import DroppedPacket
 from hipgw.values import Address, Direction, Hit, Path, Spi
 from hipgw.wire import PacketType
 
@@ -382,6 +383,11 @@ class Endpoint:
     def counters(self) -> dict[str, int]:
         """Dropped packets by reason; every reason of `CONTROL_REASONS` is there."""
         return dict(self._core.counters)
+
+    @property
+    def latest_drops(self) -> dict[str, DroppedPacket]:
+        """The latest dropped packet of each reason, where its sender is known."""
+        return dict(self._core.latest_drops)
 
     @property
     def activity(self) -> dict[str, int]:

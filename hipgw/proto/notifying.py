@@ -18,7 +18,7 @@ from hipgw.proto.events import CertificateJudged, NotifyReceived
 from hipgw.proto.jobs import SignPacket, VerifySignature
 from hipgw.proto.local_identity import LocalIdentity
 from hipgw.proto.notify_reactions import react
-from hipgw.proto.refusals import Refused, RefusedError
+from hipgw.proto.refusals import DroppedPacket, Refused, RefusedError
 from hipgw.proto.states import Trigger
 from hipgw.values import Hit, Path
 from hipgw.wire import HipPacket, HipSignature, Notification, PacketType
@@ -40,6 +40,7 @@ class Notifier:
     def refuse(self, refused: Refused, local: Hit, peer: Hit, path: Path, now: float) -> None:
         """Count a dropped packet and tell its sender if it has earned an answer."""
         self._core.drop(refused.reason)
+        self._core.latest_drops[refused.reason] = DroppedPacket(peer, path)
         if refused.detail:
             standing = str(Standing.REFUSED)
             judged = CertificateJudged(local, peer, standing, refused.detail, None)

@@ -10,7 +10,7 @@ from hipgw.proto.core import Core
 from hipgw.proto.dialect import Dialect
 from hipgw.proto.icmp_replies import IcmpReplier
 from hipgw.proto.notifying import Notifier
-from hipgw.proto.refusals import RefusedError
+from hipgw.proto.refusals import DroppedPacket, RefusedError
 from hipgw.proto.responder import Responder
 from hipgw.proto.states import State
 from hipgw.values import Encapsulation, Hit, NotifyType, Path
@@ -61,9 +61,18 @@ class Reception:
                 self._replier.on_dropped(refusal.refused.reason, payload, path, now)
         except WireError as error:
             self._core.drop(error.reason)
+            self._note_dropped(error, payload, path)
             self._replier.on_dropped(error.reason, payload, path, now, error.offset_octets)
             if error.reason == "hip_critical" and error.parameter_type is not None:
                 self._tell_critical(payload, error.parameter_type, path, now)
+
+    def _note_dropped(self, error: WireError, payload: bytes, path: Path) -> None:
+        """Remember whose packet could not be read, if even that can be."""
+        try:
+            _, _, sender, _ = peek_header(payload)
+        except WireError:
+            return
+        self._core.latest_drops[error.reason] = DroppedPacket(sender, path, str(error))
 
     def _receive(self, payload: bytes, path: Path, now: float) -> None:
         """Checks that every packet must pass, in order (digest of RFC 7401 sections 5.1, 6)."""

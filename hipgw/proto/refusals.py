@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hipgw.errors import PeerProtocolError
-from hipgw.values import NotifyType
+from hipgw.values import Hit, NotifyType, Path
+from hipgw.values.quick_making import quickly_made
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,18 @@ class Refused:
     """Notification Data."""
     detail: str = ""
     """Of a refused certificate: why, for the operator."""
+
+
+@quickly_made
+@dataclass(frozen=True, slots=True)
+class DroppedPacket:
+    """The latest packet that was dropped for a reason, for the operator to know whose it was."""
+
+    sender: Hit
+    """As the packet says; nobody has proven it."""
+    path: Path
+    detail: str = ""
+    """Where in the packet the trouble is, if it could not be read."""
 
 
 class RefusedError(PeerProtocolError):

@@ -56,12 +56,23 @@ class SaLedger:
         """Whose inbound SPI this is."""
         return self._owners.get(spi)
 
+    def is_taken(self, spi: Spi) -> bool:
+        """Whether it is reserved, or ours already."""
+        return spi in self._owners
+
     # --- base exchange ---
 
     def install_in(self, association: Association, spi: Spi, keying: Keying) -> None:
         """Install the inbound SA; it works before the peer learns its SPI."""
         association.spi_in = spi
         self.install_spare(association, spi, keying.esp_suite, keying.esp)
+
+    def exchange_in(self, association: Association, spi: Spi, keying: Keying) -> None:
+        """Receive with an SPI that is not taken, and no longer with the present one."""
+        unused = association.spi_in
+        self.install_in(association, spi, keying)
+        if unused is not None:
+            self.remove(association, Direction.IN, unused)
 
     def install_out(self, association: Association, spi: Spi, keying: Keying) -> None:
         """Install the outbound SA, which replaces the present one of the pair."""

@@ -133,7 +133,8 @@ class UpdateSender:
         local, peer, dialect = association.local.hit, association.peer, association.dialect
         try:
             octets = dialect.build(PacketType.UPDATE, local, peer, parameters)
-            return dialect.with_mac(octets, keying.protection, keying.hip.mac_out)
+            mac_key, _ = dialect.mac_keys_after_exchange(keying.hip)
+            return dialect.with_mac(octets, keying.protection, mac_key)
         except LocalProtocolError:
             self._core.note("update_too_long")
             return None

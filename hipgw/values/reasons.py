@@ -41,6 +41,7 @@ CONTROL_REASONS: Final = {
     "esp_suite": "no common ESP transform, or a transform that was not offered",
     "hit_suite": "HIT suite that this host does not support",
     "transport_format": "no common transport format",
+    "spi_taken": "R2 of a peer with `responder-spi`, with an SPI that is in use here",
     # Cryptographic checks
     "mac_wrong": "HIP_MAC or HIP_MAC_2 does not verify",
     "signature_wrong": "HIP_SIGNATURE or HIP_SIGNATURE_2 does not verify",

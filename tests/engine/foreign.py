@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from hipgw.crypto import (
@@ -106,6 +106,10 @@ class Foreign:
     received: list[bytes] = field(default_factory=list)
     esp: EspKeys | None = None
     suite: EspSuite | None = None
+    k: int = K_MORE
+    """Of its puzzles."""
+    nonce: int = 0
+    """First octet of the I of its puzzles."""
     mac_keys: tuple[bytes, bytes] = (b"", b"")
     """What it sends with, and what it expects."""
     protection: Protection | None = None
@@ -242,6 +246,8 @@ class Foreign:
 
     def is_solved(self, i: bytes, j: bytes, hits: tuple[Hit, Hit], k: int) -> bool:
         """RFC 7401 section 6.3 for suite 2, RFC 5201 section 6.3; or how this host has it."""
+        if Quirk.EXTRA_PUZZLE_BIT in self.deviations:
+            k += k % 8 > 0
         return self.has_zeros(i, j, hits, k, self.deviations)
 
     def has_zeros(
@@ -272,7 +278,7 @@ class Foreign:
         raise AssertionError("puzzle")
 
     def own_dh(self, peer_public: bytes | None) -> DhPrivateKey:
-        (group,) = self.dialect.dh_groups(self.config)
+        group, *_ = self.dialect.dh_groups(self.config)
         dh = generate_dh(group)
         while self.short_secret and peer_public is not None and dh.exchange(peer_public)[0]:
             dh = generate_dh(group)
@@ -294,7 +300,7 @@ class Foreign:
         keymat = protection.keymat(kij, hits, nonces)
         keys = protection.hip_keys(keymat, *hits)
         self.mac_keys = keys.mac_out, keys.mac_in
-        if Quirk.SWAPPED_MAC_KEYS in self.deviations:
+        if self.deviations & {Quirk.SWAPPED_MAC_KEYS, Quirk.SWAPPED_EXCHANGE_MAC_KEYS}:
             self.mac_keys = keys.mac_in, keys.mac_out
         self.protection = protection
         assert self.suite is not None
@@ -310,6 +316,11 @@ class Foreign:
         assert contents is not None, f"{what} without MAC"
         assert hmac.compare_digest(contents, self.mac(self.mac_keys[1], covered)), f"{what}: MAC"
 
+    def end_exchange(self) -> None:
+        self.established = True
+        if Quirk.SWAPPED_EXCHANGE_MAC_KEYS in self.deviations:
+            self.mac_keys = self.mac_keys[::-1]
+
     def esp_info(self, index: int) -> EspInfo:
         return EspInfo(index, 0, int(SPI))
 
@@ -321,20 +332,20 @@ class Foreign:
         self.host_id_tlv = self.emitted(host_id)
         parameters = [
             one
-            for one in self.dialect.r1_parameters(self.config, 1, K_MORE, self.hit)
+            for one in self.dialect.r1_parameters(self.config, 1, self.k, self.hit)
             if not isinstance(one, R1Counter)
         ]
         parameters += [self.dialect.dh_parameter((self.dh,)), host_id]
         octets = self.packet(PacketType.R1, tuple(parameters), NULL_HIT)
         octets = self.signed(octets, SIGNATURE_2)
-        i = bytes(range(self.dialect.nonce_octets(self.hit)))
+        i = bytes(range(self.nonce, self.nonce + self.dialect.nonce_octets(self.hit)))
         return patch_r1(octets, self.peer_hit, b"op", i)
 
     def on_i2(self, octets: bytes) -> bytes:
         packet = self.dialect.parse(self.readable(octets))
         solution = packet.require(Solution)
         hits = self.peer_hit, self.hit
-        assert self.is_solved(solution.i, solution.j, hits, K_MORE), "I2: puzzle"
+        assert self.is_solved(solution.i, solution.j, hits, self.k), "I2: puzzle"
         clear = packet.get(HostId)
         assert clear or Quirk.CLEAR_HOST_ID not in self.deviations, "I2: no HOST_ID"
         proposal = self.dialect.proposal_from_i2(packet, self.config)
@@ -352,7 +363,7 @@ class Foreign:
         self.check_signature(octets, SIGNATURE, identity, "I2", up_to(octets, SIGNATURE))
         r2 = self.packet(PacketType.R2, (self.esp_info(index), *self.locators()))
         r2 = then(r2, MAC_2, self.mac(self.mac_keys[0], mac2_octets(r2, self.host_id_tlv)))
-        self.established = True
+        self.end_exchange()
         second = Quirk.R2_SIGNATURE_2 in self.deviations
         return self.signed(r2, SIGNATURE_2 if second else SIGNATURE)
 
@@ -367,7 +378,7 @@ class Foreign:
         self.host_id_tlv = octets[offset : offset + length]
         puzzle = packet.require(Puzzle)
         j = self.solve(puzzle.i, (self.hit, self.peer_hit), puzzle.k)
-        proposal = self.dialect.proposal_from_r1(packet, self.config)
+        proposal = self.dialect.proposal_from_r1(packet, self.config_for(packet))
         self.suite = proposal.esp_suite
         self.dh = self.own_dh(proposal.dh_peer)
         encrypt, _, index = self.agree(proposal.protection, proposal.dh_peer, (puzzle.i, j))
@@ -390,13 +401,21 @@ class Foreign:
         i2 = then(i2, MAC, self.mac(self.mac_keys[0], i2))
         return self.signed(i2)
 
+    def config_for(self, r1: HipPacket) -> EndpointConfig:
+        """Perhaps it looks at nothing but its own order of groups."""
+        if Quirk.INITIATOR_DH_ORDER not in self.deviations:
+            return self.config
+        first = self.config.dh_groups[:1]
+        assert r1.require(DiffieHellman).group == first[0], "R1: group"
+        return replace(self.config, dh_groups=first)
+
     def on_r2(self, octets: bytes) -> bytes:
         assert self.peer is not None
         self.check_mac(octets, MAC_2, mac2_octets(octets, self.host_id_tlv), "R2")
         kind = SIGNATURE_2 if Quirk.R2_SIGNATURE_2 in self.deviations else SIGNATURE
         identity = self.peer.identities[0].public
         self.check_signature(octets, kind, identity, "R2", up_to(octets, kind))
-        self.established = True
+        self.end_exchange()
         return b""
 
     # --- afterwards ---

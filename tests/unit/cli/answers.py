@@ -255,6 +255,26 @@ DROPS: dict[str, Any] = {
     "drops": [
         {"reason": "hip_checksum", "count": 2, "meaning": "wrong HIP checksum", "where": "control"},
         {
+            "reason": "hip_malformed",
+            "count": 1,
+            "meaning": "parameter with a bad order",
+            "where": "control",
+            "latest": {
+                "peer_hit": QUIET_HIT,
+                "peer_address": "192.0.2.9",
+                "detail": "hip_malformed at octet 56: parameter 65 after 129",
+            },
+            "switches": ["unordered-parameters", "short-locator"],
+        },
+        {
+            "reason": "icv_wrong",
+            "count": 7,
+            "meaning": "ESP integrity check failed",
+            "where": "data",
+            "latest": None,
+            "switches": ["full-length-icv"],
+        },
+        {
             "reason": "hip_short",
             "count": 0,
             "meaning": "shorter than its header",

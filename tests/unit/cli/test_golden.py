@@ -66,10 +66,18 @@ gw2: 2001:22:e0d3:30c4:f6a7:86e5:2dc9:39ad > 2001:22:4c12:9ae1:77b0:5d2f:8e61:3f
       0 packets, 0 octets, sequence 0, never used
 """
 
-DROPS = """\
-COUNT  WHERE    REASON        MEANING
-  117  data     replayed      sequence number seen
-    2  control  hip_checksum  wrong HIP checksum
+DROPS = f"""\
+COUNT  WHERE    REASON         MEANING
+  117  data     replayed       sequence number seen
+    7  data     icv_wrong      ESP integrity check failed
+    2  control  hip_checksum   wrong HIP checksum
+    1  control  hip_malformed  parameter with a bad order
+
+# If the peer is no hipgw, a compatibility switch may be missing, or one too many:
+#   - icv_wrong: full-length-icv
+#   - hip_malformed: unordered-parameters, short-locator
+#     latest from {answers.QUIET_HIT} at 192.0.2.9
+#     hip_malformed at octet 56: parameter 65 after 129
 """
 
 CONNECT = "gw2: ESTABLISHED in 21.3 ms, AES-GCM-16, 192.0.2.2:10500 over udp\n"

@@ -19,7 +19,7 @@ from hipgw.daemon.control_methods import ControlMethods
 from hipgw.daemon.control_protocol import RefusedError
 from hipgw.daemon.drop_reasons import DAEMON_REASONS
 from hipgw.daemon.engine_config import domain_identifier
-from hipgw.daemon.views import spell_domain_identifier
+from hipgw.daemon.views import drops_view, spell_domain_identifier
 from hipgw.errors import ConfigError
 from hipgw.netlink.monitor import UsableAddress
 from hipgw.values import Direction, Quirk
@@ -110,7 +110,10 @@ def test_compatibility_switches_are_shown_and_come_with_a_reload(tmp_path: Path)
         assert (peer["state"], peer["compatibility"]) == ("UNASSOCIATED", [str(quirk)])
         with pytest.raises(RefusedError):
             await ask("connect", target="b", wait_s=0.3)
-        assert b.engine.endpoint.counters["mac_wrong"]
+        (drop,) = [one for one in drops_view(b.gateway) if one["reason"] == "mac_wrong"]
+        assert drop["count"]
+        assert (drop["latest"]["peer_hit"], drop["latest"]["detail"]) == (str(a.hit), "")
+        assert str(quirk) in drop["switches"]
         reload(b, a, quirk)
         await ask("connect", target="b", wait_s=5)
         reload(a, b)
@@ -149,7 +152,11 @@ def test_drops_show_all_three_tables(tmp_path: Path) -> None:
             "count": 3,
             "meaning": REASONS["icv_wrong"],
             "where": "data",
+            "latest": None,
+            "switches": ["full-length-icv"],
         }
+        assert drops["hip_short"]["switches"] == []
+        assert drops["hip_short"]["latest"] is None
 
     tell(tmp_path, story)
 
