@@ -27,7 +27,7 @@ from hipgw.lab.topology import Host, Link, Port, Topology
 from hipgw.netlink.namespaces import run_inside
 from tests.netns.flows import NumberedFlows
 from tests.netns.streams import CountingStream, until
-from tests.netns.test_offload import carry_file
+from tests.netns.test_offload import carry_file, counters
 from tests.unit.fastpath.wires import ipv4, udp
 
 pytestmark = pytest.mark.netns
@@ -232,6 +232,7 @@ def test_pinned_workers_that_poll_carry_packets_after_the_privileges_are_gone() 
         with NumberedFlows(hub, other, other.hit, FLOWS) as flows:
             flows.wait_for_more(DATAGRAMS)
         flows.check()
+        assert (counters(other)["gave_way"] > 0) == GIVES_SLICES
 
 
 def test_streams_are_not_reordered() -> None:
