@@ -64,6 +64,7 @@ from hipgw._fastpath.tun_io cimport write_bundles
 from hipgw._fastpath.worker_state cimport (
     P_COALESCED_OUT,
     P_ESP_RX,
+    P_GAVE_WAY,
     P_GRO_IN,
     P_GSO_REFUSED,
     P_I1_RX,
@@ -272,6 +273,7 @@ cdef void carry_inward(WorkerState *w, uint8_t *arena, Py_ssize_t n) noexcept no
         w.path[P_TUN_TX] += write_bundles(&w.writer, arena, w.desc, &w.bundles, sa)
         w.path[P_COALESCED_OUT] = w.writer.supers
         w.path[P_GSO_REFUSED] = w.writer.refused
+        w.path[P_GAVE_WAY] = w.writer.gave_way
 
 
 cdef void carry_handed(WorkerState *w) noexcept nogil:

@@ -15,6 +15,9 @@ cdef struct TunWriter:
     bint takes_udp
     uint64_t supers             # super-packets written since the start
     uint64_t refused            # super-packets that the device did not take
+    bint gives_way              # to those who read what was written: see tun_io.pyx
+    uint32_t unread             # packets of UDP written since it last gave way
+    uint64_t gave_way           # times since the start
 
 # Fill descriptors from `first` on, until the device is empty or the batch full; one packet a read,
 # or with a `whole` super-packet (NULL: no vnet headers) as many as it holds. Returns the number of

@@ -6,6 +6,12 @@ Writing: one writev a bundle: vnet header, rebuilt inner header, then the payloa
 A super-packet that the device refuses goes again as its packets, and no other of its kind is tried.
 A routed packet has its own header in front of it, and goes as it is.
 
+Giving way: what is written to UDP sockets lies in their buffers, some 90 datagrams of 1300 octets
+by default, until their owners run, and is lost when it does not fit.  A worker that keeps the
+processor for all that it has received would fill them several times over.  So every few dozen
+datagrams it offers the processor to whoever waits for it; with nobody there this costs one short
+system call.
+
 The traffic class of a rebuilt header is that of the outer one, its hop limit fixed.
 """
 
@@ -15,7 +21,7 @@ from libc.string cimport memset
 
 from hipgw._fastpath.batch_io cimport PATIENCE, drop, fresh, slot_room, wait_for_room
 from hipgw._fastpath.beet cimport IP_HEADER_MOST, beet_header
-from hipgw._fastpath.c.events cimport read
+from hipgw._fastpath.c.events cimport read, sched_yield
 from hipgw._fastpath.c.sockets cimport iovec, writev
 from hipgw._fastpath.coalesce cimport (
     BUNDLE_HEADER_MOST,
@@ -24,10 +30,13 @@ from hipgw._fastpath.coalesce cimport (
     compose_bundle,
 )
 from hipgw._fastpath.descriptor cimport HEADROOM_OCTETS
-from hipgw._fastpath.flows cimport PROTOCOL_TCP
+from hipgw._fastpath.flows cimport PROTOCOL_TCP, PROTOCOL_UDP
 from hipgw._fastpath.reasons cimport R_NONE, R_TRUNCATED, R_TUN_FULL
 from hipgw._fastpath.segment cimport SUPER_OCTETS, super_begin, super_cut
 from hipgw._fastpath.vnet cimport VNET_OCTETS
+
+cdef enum:
+    UNREAD_MOST = 32            # packets of UDP between two offers of the processor
 
 
 cdef ssize_t read_plain(
@@ -176,6 +185,15 @@ cdef Py_ssize_t write_super(
     return 0
 
 
+cdef void give_way(TunWriter *writer, uint32_t packets) noexcept nogil:
+    """Let others run, if so many packets more are enough for that."""
+    writer.unread += packets
+    if writer.unread >= UNREAD_MOST:
+        writer.unread = 0
+        writer.gave_way += 1
+        sched_yield()
+
+
 cdef Py_ssize_t write_bundles(
         TunWriter *writer, uint8_t *arena, PacketDesc *desc, Bundles *bundles,
         SaIn **sa) noexcept nogil:
@@ -187,4 +205,6 @@ cdef Py_ssize_t write_bundles(
             written += write_singly(writer, arena, desc, bundles, b, sa, &patience)
         else:
             written += write_super(writer, arena, desc, bundles, b, sa, &patience)
+        if writer.gives_way and desc[bundles.bundle[b].first].next_header == PROTOCOL_UDP:
+            give_way(writer, bundles.bundle[b].parts)
     return written

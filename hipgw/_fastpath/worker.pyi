@@ -21,6 +21,7 @@ class DataPath(SaFace):
         writer_fd: int = -1,
         steering: int = 1,
         spin_us: int = 0,
+        gives_way: bool = False,
         slot_octets: int = 2304,
         batch: int = 256,
         punt_octets: int = 4194304,

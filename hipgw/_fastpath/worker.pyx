@@ -93,6 +93,7 @@ cdef class DataPath(SaFace):
         writer_fd: where inner packets are written; -1: to tun_fd.
         steering: how HITs are spread over the pairs; see `SaTables`.
         spin_us: how long a worker looks for packets before it sleeps.
+        gives_way: inbound workers offer the processor to the readers of UDP datagrams now and then.
         slot_octets: room for one packet, headroom and tailroom included.
         batch: packets a round, 1 to 256.
         punt_octets: the punt rings and the inject ring of a pair together hold about this much.
@@ -125,8 +126,8 @@ cdef class DataPath(SaFace):
     def __cinit__(
             self, *, int tun_fd, int udp4_fd=-1, int udp6_fd=-1, int raw4_fd=-1, int raw6_fd=-1,
             int hip4_fd=-1, int hip6_fd=-1, int link_fd=-1, more_fds=(), int writer_fd=-1,
-            uint32_t steering=1, uint32_t spin_us=0, long slot_octets=2304, int batch=256,
-            uint64_t punt_octets=4 << 20,
+            uint32_t steering=1, uint32_t spin_us=0, bint gives_way=False, long slot_octets=2304,
+            int batch=256, uint64_t punt_octets=4 << 20,
             bint vnet_hdr=False, bint uso=False, bint udp_gso=False, bint udp_gro=False,
             queue_fds=(), uint8_t class_mask=0xff):
         cdef int pairs = 1 + len(more_fds)
@@ -158,6 +159,7 @@ cdef class DataPath(SaFace):
         for pair, fds in enumerate((first, *more_fds)):
             self.make_pair(pair, fds, punt_octets // 4, vnet_hdr, udp_gso, udp_gro)
             self.set_writer(pair, tun_fd if writer_fd < 0 else writer_fd, vnet_hdr, uso)
+            self.worker[2 * pair + INBOUND].writer.gives_way = gives_way
         self.worker[INBOUND].answerer = self.desk.answerer
         self.worker[INBOUND].hip[0] = hip4_fd
         self.worker[INBOUND].hip[1] = hip6_fd

@@ -44,6 +44,7 @@ cdef enum:
     P_LINK_TX                   # of P_ESP_TX, sent to a next hop
     P_LINK_REFUSED              # refused there, and tried by the socket
     P_HANDED                    # passed on to the worker that owns their SA
+    P_GAVE_WAY                  # times that an inbound worker offered its processor
     P_COUNT
 
 cdef enum:

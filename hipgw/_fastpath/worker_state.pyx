@@ -58,6 +58,7 @@ PATH_NAMES = (
     "link_tx",
     "link_refused",
     "handed_over",
+    "gave_way",
 )
 if len(PATH_NAMES) != P_COUNT:
     raise ImportError("worker_state.pyx and worker_state.pxd differ: one name a path counter")

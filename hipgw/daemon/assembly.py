@@ -35,6 +35,7 @@ from hipgw.daemon.traffic import Traffic
 from hipgw.daemon.underlay import largest_link_mtu
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.user import UserBackend
+from hipgw.drivers.scheduling import gives_slices
 from hipgw.proto import Endpoint
 from hipgw.resolve import Resolver
 
@@ -79,6 +80,7 @@ def make_data_path(begun: Beginnings) -> DataPath:
         writer_fd=devices.tun.writer_fd,
         steering=begun.steering,
         spin_us=facts.workers.busy_poll_us,
+        gives_way=facts.workers.slice_us > 0 and gives_slices(),
         slot_octets=begun.slot_octets,
         vnet_hdr=devices.offloads.vnet_hdr,
         uso=devices.offloads.uso,

@@ -335,7 +335,9 @@ class Daemon:
             name: partial(ways[number % 2], number // 2) for number, name in enumerate(plan.names)
         }
         pins = dict(zip(plan.names, plan.pins, strict=False))
-        workers = Workers(bodies, data_path.stop, self._loop, self.fail, pins)
+        workers = Workers(
+            bodies, data_path.stop, self._loop, self.fail, pins, slice_us=plan.slice_us
+        )
         workers.start()
 
         def stop() -> None:

@@ -21,6 +21,7 @@ from hipgw.dataplane.ciphers import CipherBackend
 from hipgw.dataplane.interface import Preference
 from hipgw.drivers.nfqueue import Intercept
 from hipgw.drivers.offload import Offload, RawSending
+from hipgw.drivers.scheduling import SLICE_US_MOST
 from hipgw.resolve import Peer
 from hipgw.values import (
     HIP_UDP_PORT,
@@ -108,6 +109,7 @@ class DatapathOptions:
     """Pairs; None: by the number of cores."""
     pin: bool = option(False, read.flag)
     busy_poll_us: int = option(0, read.whole_number(0, 1_000_000, "microseconds"))
+    slice_us: int = option(100, read.whole_number(0, SLICE_US_MOST, "microseconds"))
 
 
 @dataclass(frozen=True, slots=True)

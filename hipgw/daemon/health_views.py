@@ -12,7 +12,9 @@ from hipgw.daemon.kernel_views import kernel_check
 from hipgw.daemon.worker_plan import workers_check
 from hipgw.drivers.offload import Offloads
 
-OFFLOAD_COUNTERS: Final = ("tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "link_tx")
+OFFLOAD_COUNTERS: Final = (
+    "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "link_tx", "gave_way",
+)  # fmt: skip
 
 
 def health_view(gateway: Gateway) -> list[dict[str, str]]:

@@ -21,6 +21,8 @@ class WorkerPlan:
     pins: tuple[int, ...] = ()
     """The core of each worker, the two of a pair side by side; empty: wherever they may run."""
     busy_poll_us: int = 0
+    slice_us: int = 0
+    """How long each runs at a time; 0: as the kernel likes."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ def plan_workers(options: DatapathOptions, cores: Collection[int]) -> WorkerPlan
     pairs = options.workers or max(1, min(len(cores) // 2, PAIRS_MOST))
     allowed = sorted(cores)
     pins = [allowed[number % len(allowed)] for number in range(2 * pairs)] if options.pin else []
-    return WorkerPlan(pairs, tuple(pins), options.busy_poll_us)
+    return WorkerPlan(pairs, tuple(pins), options.busy_poll_us, options.slice_us)
 
 
 def allowed_cores() -> frozenset[int]:
@@ -68,6 +70,7 @@ def workers_view(plan: WorkerPlan, steering: str, queues: Collection[int]) -> di
         "pairs": plan.pairs,
         "pinned": bool(plan.pins),
         "busy_poll_us": plan.busy_poll_us,
+        "slice_us": plan.slice_us,
         "steered": plan.pairs > 1 and not steering,
         "steering_reason": steering,
         "threads": [

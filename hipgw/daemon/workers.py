@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from hipgw.drivers.scheduling import ask_for_slices
+
 JOIN_S: Final = 2.0
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class Workers:
         loop: asyncio.AbstractEventLoop,
         on_death: OnDeath,
         pins: Mapping[str, int] | None = None,
+        *,
+        slice_us: int = 0,
     ) -> None:
         """Prepare.
 
@@ -41,8 +45,10 @@ class Workers:
             loop: where `on_death` is called.
             on_death: told when a worker ends although nobody stopped it.
             pins: name of a thread -> the core that it is kept on.
+            slice_us: how long each runs at a time; 0: as the kernel likes.
         """
         self._pins = dict(pins or {})
+        self._slice_us = slice_us
         self._stop = stop
         self._loop = loop
         self._on_death = on_death
@@ -61,6 +67,7 @@ class Workers:
         # Signals are for the loop's thread: here they would only interrupt system calls.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._pin(name)
+        self._cut_slices(name)
         reason = "it returned"
         try:
             body()
@@ -79,6 +86,15 @@ class Workers:
             os.sched_setaffinity(0, {core})
         except OSError as error:
             log.warning("worker not pinned", extra={"worker": name, "reason": error.strerror})
+
+    def _cut_slices(self, name: str) -> None:
+        """Ask for short turns; a kernel that gives none is no reason to stop."""
+        if not self._slice_us:
+            return
+        try:
+            ask_for_slices(self._slice_us)
+        except OSError as error:
+            log.warning("worker's slice not set", extra={"worker": name, "reason": error.strerror})
 
     def stop(self) -> bool:
         """Stop and join; False when a thread did not end in time."""

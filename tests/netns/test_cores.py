@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from hipgw.drivers.scheduling import slice_us_of
 from hipgw.drivers.tun import TunDevice, open_tun
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
@@ -26,12 +27,13 @@ from hipgw.lab.topology import Host, Link, Port, Topology
 from hipgw.netlink.namespaces import run_inside
 from tests.netns.flows import NumberedFlows
 from tests.netns.streams import CountingStream, until
-from tests.netns.test_offload import carry_file
+from tests.netns.test_offload import carry_file, counters
 from tests.unit.fastpath.wires import ipv4, udp
 
 pytestmark = pytest.mark.netns
 
 ODD = 0x9E3779B1
+GIVES_SLICES = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 12)
 FLOWS = 8
 DATAGRAMS = 500
 NEVER = {
@@ -211,24 +213,26 @@ def test_no_flow_is_reordered(
 
 
 def test_pinned_workers_that_poll_carry_packets_after_the_privileges_are_gone() -> None:
-    options = {"pin": True, "busy_poll_us": 50}
+    options = {"pin": True, "busy_poll_us": 50, "slice_us": 350}
     with running("pinned", 2, 1, user="nobody", **options) as (hub, (other,)):
         hub.run(["ping", "-n", "-c", "1", "-W", "30", str(other.lsi)])
         shown = hub.ask("status")["workers"]
         assert (shown["pairs"], shown["pinned"], shown["busy_poll_us"]) == (2, True, 50)
+        assert shown["slice_us"] == 350
         assert shown["steering_reason"] == ""
         cores = sorted(os.sched_getaffinity(0))
         expected = [cores[number % len(cores)] for number in range(4)]
         assert [thread["core"] for thread in shown["threads"]] == expected
         assert hub.daemon is not None
-        alone = [
-            frozenset(os.sched_getaffinity(int(task.name)))
-            for task in Path(f"/proc/{hub.daemon.pid}/task").iterdir()
-        ]
+        tasks = [int(task.name) for task in Path(f"/proc/{hub.daemon.pid}/task").iterdir()]
+        alone = [frozenset(os.sched_getaffinity(task)) for task in tasks]
         assert sorted(core for one in alone if len(one) == 1 for core in one) == sorted(expected)
+        if GIVES_SLICES:
+            assert [slice_us_of(task) for task in tasks].count(350) == len(expected)
         with NumberedFlows(hub, other, other.hit, FLOWS) as flows:
             flows.wait_for_more(DATAGRAMS)
         flows.check()
+        assert (counters(other)["gave_way"] > 0) == GIVES_SLICES
 
 
 def test_streams_are_not_reordered() -> None:

@@ -143,6 +143,7 @@ STATUS: dict[str, Any] = {
         "pairs": 1,
         "pinned": False,
         "busy_poll_us": 0,
+        "slice_us": 100,
         "steered": False,
         "steering_reason": "",
         "threads": [

@@ -172,6 +172,7 @@ MISTAKES = [
     ("[datapath]\nworkers = 17\n", 2, "datapath.workers", '"auto" or an integer from 1 to 16'),
     ("[datapath]\nworkers = true\n", 2, "datapath.workers", '"auto" or an integer from 1'),
     ("[datapath]\nbusy_poll_us = -1\n", 2, "datapath.busy_poll_us", "an integer from 0 to 1000000"),
+    ("[datapath]\nslice_us = 100001\n", 2, "datapath.slice_us", "an integer from 0 to 100000"),
     ("[network]\nmtu = 1279\n", 2, "network.mtu", "found 1279"),
     ("[network]\nmtu = true\n", 2, "network.mtu", "found a boolean"),
     ("network.mtu = 12\n", 1, "network.mtu", "found 12"),

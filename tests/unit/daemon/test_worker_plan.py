@@ -18,18 +18,22 @@ from hipgw.daemon.worker_plan import (
     workers_view,
 )
 from hipgw.daemon.workers import Workers
+from hipgw.drivers.scheduling import slice_us_of
+
+GIVES_SLICES = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 12)
 
 
 @pytest.mark.parametrize(
     ("cores", "pairs"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (32, 16), (128, 16)]
 )
 def test_by_itself_a_pair_has_two_cores(cores: int, pairs: int) -> None:
-    assert plan_workers(DatapathOptions(), range(cores)) == WorkerPlan(pairs)
+    assert plan_workers(DatapathOptions(), range(cores)) == WorkerPlan(pairs, slice_us=100)
 
 
 def test_the_operator_has_the_last_word() -> None:
-    plan = plan_workers(DatapathOptions(workers=3, pin=True, busy_poll_us=50), {6, 2, 4, 9})
-    assert plan == WorkerPlan(3, (2, 4, 6, 9, 2, 4), 50)
+    options = DatapathOptions(workers=3, pin=True, busy_poll_us=50, slice_us=700)
+    plan = plan_workers(options, {6, 2, 4, 9})
+    assert plan == WorkerPlan(3, (2, 4, 6, 9, 2, 4), 50, 700)
     assert plan.names == (
         "hipgw-out-0", "hipgw-in-0", "hipgw-out-1", "hipgw-in-1", "hipgw-out-2", "hipgw-in-2",
     )  # fmt: skip
@@ -39,8 +43,9 @@ def test_the_operator_has_the_last_word() -> None:
 
 
 def test_what_is_shown() -> None:
-    view = workers_view(WorkerPlan(2, (0, 1, 2, 3), 9), "not permitted", range(7, 12))
+    view = workers_view(WorkerPlan(2, (0, 1, 2, 3), 9, 800), "not permitted", range(7, 12))
     assert (view["pairs"], view["pinned"], view["busy_poll_us"]) == (2, True, 9)
+    assert view["slice_us"] == 800
     assert (view["steered"], view["steering_reason"]) == (False, "not permitted")
     assert view["threads"] == [
         {"name": "hipgw-out-0", "pair": 0, "core": 0, "tun_queue": 0,
@@ -59,12 +64,14 @@ def test_what_is_shown() -> None:
 
 
 def test_a_pinned_worker_runs_on_its_core() -> None:
-    """A core that is not there does not keep its worker from working."""
+    """A core that is not there does not keep its worker from working; each has its slice."""
     core = max(allowed_cores())
     seen: dict[str, frozenset[int]] = {}
+    slices_us: set[int] = set()
     stopped = threading.Event()
 
     def body(name: str) -> None:
+        slices_us.add(slice_us_of())
         seen[name] = allowed_cores()
         stopped.wait()
 
@@ -76,6 +83,7 @@ def test_a_pinned_worker_runs_on_its_core() -> None:
             asyncio.get_running_loop(),
             deaths.append,
             {"a": core, "b": 4095},
+            slice_us=250,
         )
         workers.start()
         async with asyncio.timeout(10):
@@ -89,3 +97,4 @@ def test_a_pinned_worker_runs_on_its_core() -> None:
     assert seen["a"] == {core}
     assert seen["b"] == seen["c"] == before
     assert os.sched_getaffinity(0) == before
+    assert slices_us == {250 if GIVES_SLICES else 0}

@@ -99,6 +99,35 @@ def test_datagrams_cut_by_the_sender_come_out_as_one() -> None:
         assert a.path.counters()["tso_in"] == 1
 
 
+@pytest.mark.parametrize("uso", [True, False])
+def test_who_reads_datagrams_gets_the_processor(*, uso: bool) -> None:
+    """Not a stream's reader, and not for a few; super-packets or not."""
+    few = super_packet(os.urandom(10000), protocol=UDP, size=1000)
+    stream = super_packet(os.urandom(60000), size=1300, flags=0x18)
+    with super_hosts(gives_way=True, uso=uso) as (a, b):
+        for sent in map(between_a_and_b, (few, stream)):
+            a.application.channel.send(sent)
+            received: list[bytes] = []
+            while len(received) < len(segment(sent, 4096)):
+                received.append(b.application.recv(4096))
+            assert b.path.counters()["gave_way"] == 0
+        many = [hit_udp(bytes(100)) for _ in range(200)]
+        for packet in many:
+            a.application.send(packet)
+        assert [b.application.recv(4096) for _ in many] == many
+        wait_until(lambda: 1 <= b.path.counters()["gave_way"] <= 6)
+
+
+def test_nobody_gives_way_who_was_not_told() -> None:
+    with super_hosts() as (a, b):
+        many = [hit_udp(bytes(100)) for _ in range(100)]
+        for packet in many:
+            a.application.send(packet)
+        assert [b.application.recv(4096) for _ in many] == many
+        wait_until(lambda: b.path.counters()["tun_tx"] == len(many))
+        assert b.path.counters()["gave_way"] == 0
+
+
 def test_trains_of_two_associations_and_many_sizes_keep_their_order() -> None:
     with super_hosts() as (a, b):
         packets = [

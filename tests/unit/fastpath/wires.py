@@ -34,7 +34,7 @@ PASSED = {
     "tso_in", "gso_out", "gro_in", "coalesced_out", "gso_refused", "read_trouble",
     "i1_received", "r1_sent",
     "queue_rx", "queue_left", "queue_supers", "queue_overrun", "queue_broken",
-    "link_tx", "link_refused", "handed_over",
+    "link_tx", "link_refused", "handed_over", "gave_way",
 }  # fmt: skip
 PATIENCE_S = 60.0
 BUFFER_OCTETS = 4 << 20
