@@ -63,6 +63,8 @@ class Run:
     samples: list[Sample] = field(default_factory=list)
     turns: list[dict[str, object]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    arrived_octets: dict[str, int] = field(default_factory=dict)
+    """By flow."""
 
     @property
     def at_s(self) -> float:
@@ -157,13 +159,14 @@ def soak(run: Run, lab: Lab, seed: int, show: Callable[[str], None]) -> None:
     finally:
         for flow in flows:
             flow.stop()
+        run.arrived_octets = {flow.name: flow.arrived for flow in flows}
     judge(run, (a, b), flows)
 
 
 def judge(run: Run, hosts: Sequence[LabHost], flows: Sequence[Flow]) -> None:
     """All claims, once the traffic is over."""
     wrong = [sentence for flow in flows for sentence in flow.wrong]
-    arrived = sum(flow.arrived for flow in flows)
+    arrived = sum(run.arrived_octets.values())
     run.check("nothing came wrong or twice", not wrong, "; ".join(wrong[:5]) or f"{arrived} octets")
     for host in hosts:
         run.samples.append(sample(host, run.at_s))
@@ -191,7 +194,7 @@ def stop(host: LabHost) -> int | None:
     return None if ended is None else ended.si_status
 
 
-def report(run: Run, lab: Lab, seed: int, arrived: dict[str, int]) -> dict[str, object]:
+def report(run: Run, lab: Lab, seed: int) -> dict[str, object]:
     """Everything, as JSON values."""
     return {
         "machine": machine.describe(),
@@ -202,7 +205,7 @@ def report(run: Run, lab: Lab, seed: int, arrived: dict[str, int]) -> dict[str, 
         "is_good": all(check.is_good for check in run.checks),
         "checks": [asdict(check) for check in run.checks],
         "faults": run.turns,
-        "arrived_octets": arrived,
+        "arrived_octets": run.arrived_octets,
         "samples": [asdict(one) for one in run.samples],
     }
 
@@ -253,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             soak(run, lab, options.seed, progress)
         except HostError as error:
             run.check("it ran to its end", is_good=False, detail=str(error))
-        document = report(run, lab, options.seed, {})
+        document = report(run, lab, options.seed)
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     for check in run.checks:

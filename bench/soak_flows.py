@@ -211,7 +211,7 @@ class Datagrams(Flow):
             while not self._is_over.is_set():
                 with contextlib.suppress(OSError):
                     octets = self._server.recv(65535)
-                    (number,) = NUMBER.unpack_from(octets)
+                    number = int.from_bytes(octets[: NUMBER.size])
                     if octets != self._payload(number):
                         self.wrong.append(f"{self.name}: datagram {number} is not what was sent")
                     if number in seen:

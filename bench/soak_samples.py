@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import statistics
@@ -54,9 +55,13 @@ def sample(host: LabHost, at_s: float) -> Sample:
         HostError: the daemon is gone.
     """
     daemon = host.daemon
-    if daemon is None:
-        raise HostError(f"the daemon of {host.name} is gone: {host.log_tail()}")
-    process = Path(f"/proc/{daemon.pid}")
+    if daemon is not None:
+        with contextlib.suppress(OSError):  # it ends just now
+            return _sample(Path(f"/proc/{daemon.pid}"), host.name, at_s)
+    raise HostError(f"the daemon of {host.name} is gone: {host.log_tail()}")
+
+
+def _sample(process: Path, host: str, at_s: float) -> Sample:
     found = RESIDENT.search((process / "status").read_text())
     counts = []
     for _ in range(READINGS):
@@ -64,7 +69,7 @@ def sample(host: LabHost, at_s: float) -> Sample:
         time.sleep(READING_S)
     resident = int(found[1]) * 1024 if found else 0
     threads = len(os.listdir(process / "task"))  # noqa: PTH208
-    return Sample(round(at_s, 3), host.name, resident, min(counts), threads)
+    return Sample(round(at_s, 3), host, resident, min(counts), threads)
 
 
 def judge_memory(samples: Sequence[Sample], host: str) -> Check:

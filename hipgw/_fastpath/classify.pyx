@@ -15,6 +15,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
 from hipgw._fastpath.descriptor cimport DROP, FORWARD, PUNT
+from hipgw._fastpath.hits cimport is_hit
 from hipgw._fastpath.octets cimport load_be32
 from hipgw._fastpath.reasons cimport (
     R_INNER_MALFORMED,
@@ -48,12 +49,6 @@ cdef inline void drop(PacketDesc *d, uint16_t reason) noexcept nogil:
 cdef inline void punt(PacketDesc *d, uint16_t kind) noexcept nogil:
     d.verdict = PUNT
     d.reason = kind
-
-
-cdef inline bint is_hit(const uint8_t *address) noexcept nogil:
-    """2001:20::/28 (RFC 7343) or 2001:10::/28 (RFC 4843)."""
-    cdef uint32_t prefix = load_be32(address) >> 4
-    return prefix == 0x2001002 or prefix == 0x2001001
 
 
 cdef SaOut *classify_ipv6(const uint8_t *p, PacketDesc *d, SaIndex *index) noexcept nogil:

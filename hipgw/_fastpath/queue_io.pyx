@@ -33,8 +33,8 @@ from hipgw._fastpath.c.nfnetlink cimport (
     NFQA_SKB_GSO,
 )
 from hipgw._fastpath.descriptor cimport HEADROOM_OCTETS
+from hipgw._fastpath.hits cimport is_hit
 from hipgw._fastpath.nfq cimport receive_queued, settle_queued, transport_at
-from hipgw._fastpath.octets cimport load_be32
 from hipgw._fastpath.reasons cimport R_NONE
 from hipgw._fastpath.sa cimport SaOut
 from hipgw._fastpath.segment cimport super_begin, super_cut
@@ -56,11 +56,6 @@ cdef enum:
     UDP = 17
     TCP_CHECKSUM = 16
     UDP_CHECKSUM = 6
-
-
-cdef inline bint is_hit(const uint8_t *address) noexcept nogil:
-    cdef uint32_t prefix = load_be32(address) >> 4
-    return prefix == 0x2001002 or prefix == 0x2001001
 
 
 cdef bint describe_queued(

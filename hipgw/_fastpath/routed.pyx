@@ -25,6 +25,7 @@ from libc.string cimport memcmp
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_pointer, load_u64
 from hipgw._fastpath.checksum cimport checksum_adjust
 from hipgw._fastpath.descriptor cimport DROP, PUNT
+from hipgw._fastpath.hits cimport is_hit
 from hipgw._fastpath.octets cimport load_be16, load_be32, load_be64, store_be16, store_be32
 from hipgw._fastpath.reasons cimport (
     R_ECN_ILLEGAL,
@@ -69,11 +70,6 @@ cdef enum:
     ECT_1 = 1
     ECT_0 = 2
     CE = 3
-
-
-cdef inline bint is_hit(const uint8_t *address) noexcept nogil:
-    cdef uint32_t prefix = load_be32(address) >> 4
-    return prefix == 0x2001002 or prefix == 0x2001001
 
 
 cdef inline bint is_special_v4(const uint8_t *address) noexcept nogil:

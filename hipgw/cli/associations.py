@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +13,21 @@ from hipgw.cli.status import peer_title, suite_name
 
 ANSWER_MARGIN_S = 5.0
 """How much longer than the daemon we wait, so that its own refusal arrives."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def wait_option(help_text: str) -> Callable[[Command], Command]:
+    """`--wait SECONDS`, for an exchange that the daemon begins."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(min=0, max=600),
+        default=15.0,
+        show_default=True,
+        metavar="SECONDS",
+        help=help_text,
+    )
 
 
 @click.command(
@@ -27,15 +43,7 @@ Examples:
 """
 )
 @click.argument("target")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(min=0, max=600),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the base exchange may take.",
-)
+@wait_option("How long the base exchange may take.")
 @click.option(
     "--from",
     "local",
@@ -146,15 +154,7 @@ Examples:
 """
 )
 @click.argument("target")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(min=0, max=600),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the exchange may take.",
-)
+@wait_option("How long the exchange may take.")
 @click.option(
     "--to",
     "carrier",

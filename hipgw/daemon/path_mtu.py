@@ -19,7 +19,7 @@ from hipgw.daemon.sa_home import SaRecord
 from hipgw.daemon.underlay import DEFAULT_MTU_OCTETS, link_mtu, route_to
 from hipgw.drivers.icmp import PACKETS_PER_WAKE, TooBig, parse_too_big
 from hipgw.policy import interface_mtus, largest_inner_octets, too_big
-from hipgw.values import Address, Direction, Encapsulation
+from hipgw.values import Address, Direction, Encapsulation, Spi
 
 if TYPE_CHECKING:
     from hipgw.daemon.gateway import Gateway
@@ -109,7 +109,8 @@ class PathMtus:
 
     def learn(self, told: TooBig) -> bool:
         """Believe a router when it quotes a packet of an outbound SA; False when it does not."""
-        records = [record for record in self._outbound() if _is_about(told, record)]
+        ours = self._gateway.sas.outbound_with(Spi(told.spi))
+        records = [record for record in ours if _is_about(told, record)]
         if not records:
             return False
         mtu_octets = max(told.mtu_octets, LEAST_OCTETS)

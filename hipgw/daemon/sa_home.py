@@ -111,6 +111,8 @@ class SaHome:
         self._clock = clock
         self._export_file: Final = export_file
         self._pairs: dict[Pair, PairSas] = {}
+        self._pairs_out: dict[Spi, tuple[Pair, ...]] = {}
+        """By outbound SPI, which several peers may have chosen."""
         self._count = 0
         self._locals: set[Hit] = set()
         self._totals: Final = TrafficTotals()
@@ -147,7 +149,10 @@ class SaHome:
             self._clock(),
         )
         sas = self._pairs.setdefault(pair, PairSas())
-        self._count += sas.put(record)
+        is_new = sas.put(record)
+        self._count += is_new
+        if is_new and sa.direction is Direction.OUT:
+            self._pairs_out[sa.spi] = (*self._pairs_out.get(sa.spi, ()), pair)
         self._locals.add(sa.local_hit)
         if last is not None:
             self._totals.add(last)
@@ -196,9 +201,17 @@ class SaHome:
             sas.outbound = None
         sas.records = tuple(one for one in sas.records if one is not record)
         self._count -= 1
+        if record.direction is Direction.OUT:
+            self._forget_out(record)
         if not sas.records:
             del self._pairs[record.local_hit, record.peer_hit]
             self._totals.forget(record.local_hit, record.peer_hit)
+
+    def _forget_out(self, record: SaRecord) -> None:
+        pair = record.local_hit, record.peer_hit
+        pairs = tuple(one for one in self._pairs_out.pop(record.spi, ()) if one != pair)
+        if pairs:
+            self._pairs_out[record.spi] = pairs
 
     def move(self, move: MoveSa) -> bool:
         """Give one other outer addresses: same keys and SPI, the sequence numbers go on.
@@ -245,6 +258,11 @@ class SaHome:
         if sas is None or sas.outbound is None:
             return None
         return sas.record(Direction.OUT, sas.outbound.spi)
+
+    def outbound_with(self, spi: Spi) -> list[SaRecord]:
+        """Current outbound SAs of an SPI; one, or a few where peers have chosen the same."""
+        found = (self.outbound_of(*pair) for pair in self._pairs_out.get(spi, ()))
+        return [record for record in found if record is not None and record.spi == spi]
 
     def way_out(self, local: Hit, peer: Hit) -> WayOut:
         """Where a packet of a pair with an outbound SA has to go now."""

@@ -243,10 +243,18 @@ class Traffic:
         paths, via = self._paths.to(peer), self._paths.via(peer)
         if not paths and not via:
             self.counters["no_locator"] += 1
-            self._limited.warning(
-                "no way to reach peer: give it an address in the configuration or a hosts file",
-                peer_hit=peer,
-            )
+            if known := self._resolver.locators_of(peer):
+                addresses = ", ".join(map(str, known))
+                self._limited.warning(
+                    "no way to reach peer: this host has no route to it",
+                    peer_hit=peer,
+                    addresses=addresses,
+                )
+            else:
+                self._limited.warning(
+                    "no way to reach peer: give it an address in the configuration or a hosts file",
+                    peer_hit=peer,
+                )
             return False
         try:
             self._engine.step(

@@ -141,7 +141,7 @@ class LabHost:
                 f"{' '.join(argv)} on host {self.name} took more than {timeout_s:g} s"
             ) from error
         finally:
-            self._finish(process)
+            self.finish(process)
         if check and process.returncode != 0:
             said = (complaints or output).strip().splitlines()[-3:]
             raise HostError(
@@ -150,7 +150,8 @@ class LabHost:
             )
         return subprocess.CompletedProcess(list(argv), process.returncode, output, complaints)
 
-    def _finish(self, process: subprocess.Popen[Any]) -> None:
+    def finish(self, process: subprocess.Popen[Any]) -> None:
+        """End what `popen` started, if it still runs, and close what it was read through."""
         if process.poll() is None:
             process.kill()
             process.wait()
@@ -164,7 +165,7 @@ class LabHost:
     def reap(self) -> None:
         """Collect what `popen` started here; each has ended or is killed now."""
         for process in list(self._started):
-            self._finish(process)
+            self.finish(process)
 
     def start_daemon(self) -> subprocess.Popen[str]:
         """Start `hipgw run` with this host's configuration; its output goes to the log file."""
@@ -213,7 +214,7 @@ class LabHost:
             process.terminate()
             process.wait(timeout=30)
         finally:
-            self._finish(process)
+            self.finish(process)
 
 
 def process_directory(lab: str) -> Path:

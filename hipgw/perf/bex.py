@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -13,7 +14,7 @@ from hipgw.lab.configs import EncapsulationName
 from hipgw.lab.network import Lab
 from hipgw.perf import machine
 from hipgw.perf.contestants import LAB_PREFIX
-from hipgw.perf.figures import Figure, series
+from hipgw.perf.figures import series
 from hipgw.perf.report import Report
 
 CLOSE_S: Final = 0.2
@@ -47,15 +48,18 @@ def run(
         HostError: a lab did not come up, or an exchange failed.
     """
     described = machine.describe()
-    figures: list[Figure] = []
-    for encapsulation in encapsulations:
-        name = f"{LAB_PREFIX}{os.getpid()}-bex-{encapsulation}"
-        with Lab.pair(name=name, encapsulation=encapsulation) as lab:
+    labs: dict[EncapsulationName, Lab] = {}
+    times: dict[EncapsulationName, list[float]] = {one: [] for one in encapsulations}
+    with contextlib.ExitStack() as stack:
+        for encapsulation in times:
+            name = f"{LAB_PREFIX}{os.getpid()}-bex-{encapsulation}"
+            lab = stack.enter_context(Lab.pair(name=name, encapsulation=encapsulation))
             lab.start_daemons()
-            times = []
-            for _ in range(rounds):
-                times.append(first_ping_ms(lab))
+            labs[encapsulation] = lab
+        for _ in range(rounds):
+            for encapsulation, lab in labs.items():
+                times[encapsulation].append(first_ping_ms(lab))
                 step(encapsulation)
-        figures.append(series(f"hipgw {encapsulation}", "ms", times, GROUP))
+    figures = tuple(series(f"hipgw {one}", "ms", values, GROUP) for one, values in times.items())
     options = {"rounds": rounds, "encapsulations": list(encapsulations)}
-    return Report("bex", described, options, tuple(figures))
+    return Report("bex", described, options, figures)

@@ -51,10 +51,12 @@ def tcp(
     """Send as much as goes for some seconds.
 
     Raises:
-        HostError: iperf3 is not there, or failed.
+        HostError: iperf3 is not there, or failed, or nothing arrived.
     """
     options = ["-P", str(streams)] if streams > 1 else []
     end = _run(client, server, destination, seconds, options)["end"]["sum_received"]
+    if not end["bytes"]:
+        raise HostError(f"iperf3 to {destination}: nothing arrived in {seconds} s")
     return TcpRun(float(end["bits_per_second"]) / 1e6, int(end["bytes"]))
 
 
@@ -81,15 +83,18 @@ def udp(
 def _run(
     client: LabHost, server: LabHost, destination: str, seconds: int, options: Sequence[str]
 ) -> dict[str, Any]:
-    serving = server.popen(["iperf3", "-s", "-1", "--forceflush"])
-    wait_for_words(serving, "listening", patience_s=READY_PATIENCE_S)
-    command = ["iperf3", "-c", destination, "-t", str(seconds), "-J", *options]
-    done = client.run(command, check=False, timeout_s=seconds + GRACE_S)
+    # Nobody reads what the server says later: no report a second, so that no pipe is ever full.
+    serving = server.popen(["iperf3", "-s", "-1", "-i", "0", "--forceflush"])
+    try:
+        wait_for_words(serving, "listening", patience_s=READY_PATIENCE_S)
+        command = ["iperf3", "-c", destination, "-t", str(seconds), "-J", *options]
+        done = client.run(command, check=False, timeout_s=seconds + GRACE_S)
+    finally:
+        server.finish(serving)
     try:
         said = json.loads(done.stdout)
     except ValueError as error:
         raise HostError(f"iperf3 to {destination} said nothing: {done.stderr.strip()}") from error
     if "error" in said or done.returncode != 0:
         raise HostError(f"iperf3 to {destination}: {said.get('error', 'failed')}")
-    serving.wait(timeout=30)
     return dict(said)

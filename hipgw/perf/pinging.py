@@ -12,6 +12,7 @@ from hipgw.lab.hosts import LabHost
 
 PAUSE_S: Final = 0.02
 PATIENCE_S: Final = 30.0
+"""After the end of what went on beside."""
 TIME: Final = re.compile(r"time=([\d.]+) ms")
 
 
@@ -21,13 +22,18 @@ def start(client: LabHost, destination: str, count: int) -> subprocess.Popen[str
     return client.popen(argv)
 
 
-def median_ms(pinging: subprocess.Popen[str]) -> float:
-    """The median of those that came back.
+def median_ms(client: LabHost, pinging: subprocess.Popen[str]) -> float:
+    """The median of those that came back to a host, once all are sent.
 
     Raises:
-        HostError: none did.
+        HostError: none did, or it does not end.
     """
-    said, _ = pinging.communicate(timeout=PATIENCE_S)
+    try:
+        said, _ = pinging.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"ping on host {client.name} does not end") from error
+    finally:
+        client.finish(pinging)
     times = [float(found) for found in TIME.findall(said)]
     if not times:
         raise HostError(f"no ping came back: {said.strip().splitlines()[-1:]}")

@@ -136,7 +136,9 @@ def _measured(measure: Measurement, contestant: Contestant) -> list[Value]:
 
 def _idle_latency(mtu_octets: int, contestant: Contestant) -> list[Value]:
     started = pinging.start(contestant.client, contestant.destination, PINGS)
-    return [Value(f"ping, idle, MTU {mtu_octets}", "ms", pinging.median_ms(started))]
+    return [
+        Value(f"ping, idle, MTU {mtu_octets}", "ms", pinging.median_ms(contestant.client, started))
+    ]
 
 
 def _tcp(mtu_octets: int, seconds: int, streams: int, contestant: Contestant) -> list[Value]:
@@ -149,7 +151,7 @@ def _tcp(mtu_octets: int, seconds: int, streams: int, contestant: Contestant) ->
     spent_before_s = cpu_time.spent_s(contestant.process_ids)
     run_ = iperf.tcp(client, server, destination, seconds)
     spent_s = cpu_time.spent_s(contestant.process_ids) - spent_before_s
-    under_load_ms = pinging.median_ms(beside)
+    under_load_ms = pinging.median_ms(client, beside)
     values = [
         Value(said, "Mbit/s", run_.mbit_per_s),
         Value(f"ping under TCP, MTU {mtu_octets}", "ms", under_load_ms),

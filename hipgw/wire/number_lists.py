@@ -1,4 +1,4 @@
-"""Lists of 16-bit and 32-bit numbers, the form of most proposals and acknowledgements."""
+"""A 32-bit number, and lists of 16-bit and 32-bit ones: most proposals and acknowledgements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ LISTS_KEPT: Final = 32
 """Lists of proposals, and counters, that are kept parsed: hosts in a row send the same."""
 _U16_LISTS: Final = tuple(struct.Struct(f"!{count}H") for count in range(8))
 """By length: nearly all lists are that short."""
+
+
+def parse_u32(parameter_type: int, octets: bytes) -> int:
+    """Read the one number that is all of a parameter; ParameterError when it is not."""
+    if len(octets) != 4:
+        raise ParameterError(parameter_type, f"{len(octets)} octets, not 4")
+    return int.from_bytes(octets)
 
 
 def parse_u16_list(parameter_type: int, octets: bytes) -> tuple[int, ...]:

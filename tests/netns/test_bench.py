@@ -5,18 +5,22 @@ hipgw-bench-PID-1500-0-a eth0 ------ eth0 hipgw-bench-PID-1500-0-b    and the sa
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from hipgw.lab.environment import PACKAGE_PARENT
-from hipgw.lab.network import leftovers
+from hipgw.lab.hosts import LabHost
+from hipgw.lab.network import Lab, leftovers
 from hipgw.lab.state import lab_names
+from hipgw.perf import iperf, pinging
 from hipgw.perf.contestants import LAB_PREFIX
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
@@ -28,6 +32,41 @@ PATIENCE_S = 300
 
 def labs_of(pid: int) -> list[str]:
     return [name for name in lab_names() if name.startswith(f"{LAB_PREFIX}{pid}-")]
+
+
+@pytest.fixture
+def wire() -> Iterator[tuple[LabHost, LabHost]]:
+    """Two hosts without daemons."""
+    with Lab.pair(name=f"{LAB_PREFIX}{os.getpid()}-wire") as lab:
+        yield lab.host("a"), lab.host("b")
+
+
+def test_a_measurement_leaves_no_process_and_no_descriptor(wire: tuple[LabHost, LabHost]) -> None:
+    a, b = wire
+    before = sorted(Path("/proc/self/fd").iterdir())
+    pinged = pinging.start(a, str(b.addresses[0]), 2)
+    assert iperf.udp(a, b, str(b.addresses[0]), 1, octets=1000, mbit_per_s=1).sent
+    assert pinging.median_ms(a, pinged) > 0
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert pinged.returncode == 0
+
+
+def test_a_server_of_iperf3_says_little_however_long_it_runs(
+    wire: tuple[LabHost, LabHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for somebody who reads, and its streams with it."""
+    a, b = wire
+    popen = b.popen
+
+    def with_a_small_pipe(argv: Sequence[str]) -> subprocess.Popen[str]:
+        process = popen(argv)
+        assert process.stdout is not None
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        return process
+
+    monkeypatch.setattr(b, "popen", with_a_small_pipe)
+    run = iperf.tcp(a, b, str(b.addresses[0]), 2, streams=14)
+    assert run.octets > 0
 
 
 def test_a_short_run(tmp_path: Path) -> None:

@@ -40,5 +40,7 @@ def test_traffic_outlives_every_fault(tmp_path: Path) -> None:
     assert [check for check in document["checks"] if not check["is_good"]] == []
     assert len({turn["fault"] for turn in document["faults"]}) == 12
     assert {sample["host"] for sample in document["samples"]} == {"a", "b"}
+    assert len(document["arrived_octets"]) == 6
+    assert min(document["arrived_octets"].values()) > 0
     assert "every packet of a has a name" in said
     assert "soak" in complaints

@@ -7,7 +7,13 @@ from struct import Struct
 from typing import ClassVar, Final, Self
 
 from hipgw.errors import LocalProtocolError
-from hipgw.wire.number_lists import emit_u16_list, emit_u32_list, parse_u16_list, parse_u32_list
+from hipgw.wire.number_lists import (
+    emit_u16_list,
+    emit_u32_list,
+    parse_u16_list,
+    parse_u32,
+    parse_u32_list,
+)
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 
@@ -26,9 +32,7 @@ class SeqData(Parameter):
     @classmethod
     def parse(cls, contents: bytes) -> Self:
         """Number u32."""
-        if len(contents) != 4:
-            raise ParameterError(cls.TYPE, f"{len(contents)} octets, not 4")
-        return cls(int.from_bytes(contents))
+        return cls(parse_u32(cls.TYPE, contents))
 
     def contents(self) -> bytes:
         """4 octets."""

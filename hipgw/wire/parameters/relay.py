@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Self
 from hipgw.errors import LocalProtocolError
 from hipgw.values import Address
 from hipgw.wire.addresses import emit_address, parse_address
-from hipgw.wire.number_lists import emit_u16_list, parse_u16_list
+from hipgw.wire.number_lists import emit_u16_list, parse_u16_list, parse_u32
 from hipgw.wire.parameter import Parameter, ParameterError
 from hipgw.wire.parameter_types import ParameterType
 from hipgw.wire.parameters.exchange import SUITES_MAX
@@ -55,9 +55,7 @@ class TransactionPacing(Parameter):
     @classmethod
     def parse(cls, contents: bytes) -> Self:
         """Milliseconds u32."""
-        if len(contents) != 4:
-            raise ParameterError(cls.TYPE, f"{len(contents)} octets, not 4")
-        return cls(int.from_bytes(contents))
+        return cls(parse_u32(cls.TYPE, contents))
 
     def contents(self) -> bytes:
         """4 octets."""
@@ -75,9 +73,7 @@ class CandidatePriority(Parameter):
     @classmethod
     def parse(cls, contents: bytes) -> Self:
         """Priority u32."""
-        if len(contents) != 4:
-            raise ParameterError(cls.TYPE, f"{len(contents)} octets, not 4")
-        return cls(int.from_bytes(contents))
+        return cls(parse_u32(cls.TYPE, contents))
 
     def contents(self) -> bytes:
         """4 octets."""

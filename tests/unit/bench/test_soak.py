@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -84,3 +86,25 @@ def test_a_payload_is_the_number_and_what_follows_from_it() -> None:
     assert flow._payload(7) == (7).to_bytes(8) + PATTERN_TWICE[7:99]
     assert flow._payload(1 << 40)[:8] == (1 << 40).to_bytes(8)
     assert len(PATTERN_TWICE) >= 2 * CHUNK_OCTETS
+
+
+def test_a_datagram_that_is_cut_short_is_wrong() -> None:
+    """It must not end the thread that says so."""
+    flow = Datagrams.__new__(Datagrams)
+    flow.name, flow.wrong, flow.arrived, flow.units, flow._octets = "short", [], 0, 0, 100
+    flow._is_over = threading.Event()
+    flow._server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    flow._server.settimeout(0.01)
+    flow._server.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for octets in (b"abc", flow._payload(7)):
+            client.sendto(octets, flow._server.getsockname())
+    receiving = threading.Thread(target=flow._receive, daemon=True)
+    receiving.start()
+    end = time.monotonic() + 20
+    while flow.units < 2 and receiving.is_alive() and time.monotonic() < end:
+        time.sleep(0.001)
+    flow._is_over.set()
+    receiving.join()
+    assert flow.units == 2
+    assert flow.wrong == [f"short: datagram {int.from_bytes(b'abc')} is not what was sent"]

@@ -95,6 +95,24 @@ def test_packets_nobody_can_send_are_counted_by_reason(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_why_a_peer_cannot_be_reached_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(a: MemoryGateway, b: MemoryGateway) -> None:
+        stranger = Hit.parse("2001:22::77")
+        a.traffic.on_no_sa(ipv6_packet(a.hit, stranger, b""), ())
+        a.resolver.add_mapping(stranger, IPv4Address("255.255.255.255"))
+        a.traffic.on_no_sa(ipv6_packet(a.hit, stranger, b""), ())
+        assert a.traffic.counters["no_locator"] == 2
+
+    tell(tmp_path, story)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no way to reach peer: give it an address in the configuration or a hosts file",
+        "no way to reach peer: this host has no route to it",
+    ]
+    assert caplog.records[1].__dict__["addresses"] == "255.255.255.255"
+
+
 def test_a_hit_that_the_engine_refuses_is_counted(tmp_path: Path) -> None:
     async def story(a: MemoryGateway, b: MemoryGateway) -> None:
         unknown_suite = Hit.parse("2001:2f::1")
