@@ -24,10 +24,11 @@ from hipgw._fastpath.esp_bursts cimport (
     run_hash,
 )
 from hipgw._fastpath.esp_cipher cimport esp_cipher_init, esp_cipher_wipe, is_gcm
-from hipgw._fastpath.esp_gcm cimport NONCE_STRIDE, direct_key, gcm_open, gcm_seal
+from hipgw._fastpath.esp_gcm cimport direct_key, gcm_open, gcm_seal
 from hipgw._fastpath.esp_library cimport (
     COUNTER_IV,
     ESP_HEADER,
+    NONCE_STRIDE,
     library_state,
     open_packet,
     seal_packet,
@@ -149,9 +150,9 @@ cdef Py_ssize_t packet_batch(
         return 0
     for i in range(count):
         if seal:
-            well += seal_packet(e, s, arena + desc[i].offset, desc[i].length)
+            well += seal_packet(e, s, arena + desc[i].offset, desc[i].length, NULL)
         else:
-            well += open_packet(e, s, arena + desc[i].offset, desc[i].length)
+            well += open_packet(e, s, arena + desc[i].offset, desc[i].length, NULL)
     return well
 
 
@@ -187,7 +188,7 @@ cdef class BareCipher:
             raise MemoryError
         if esp_cipher_init(
             &self.cipher, suite, <const uint8_t *>encryption_key, len(encryption_key),
-            <const uint8_t *>authentication_key, len(authentication_key), &self.keys,
+            <const uint8_t *>authentication_key, len(authentication_key), False, &self.keys,
         ) != 0:
             raise ValueError(f"ESP suite {suite} with keys of {len(encryption_key)} and "
                              f"{len(authentication_key)} octets cannot be used")

@@ -17,6 +17,8 @@ class SealContext:
         encryption_key: bytes,
         authentication_key: bytes,
         sequence: int = 0,
+        *,
+        extended: bool = False,
     ) -> int: ...
     def seal_batch(self, arena: _Octets, descriptors: _Octets, now_ns: int = 0) -> int: ...
     def statistics(self, index: int) -> tuple[int, int, int, int]: ...
@@ -24,7 +26,14 @@ class SealContext:
 @final
 class OpenContext:
     def add(
-        self, spi: int, suite: int, encryption_key: bytes, authentication_key: bytes
+        self,
+        spi: int,
+        suite: int,
+        encryption_key: bytes,
+        authentication_key: bytes,
+        sequence: int = 0,
+        *,
+        extended: bool = False,
     ) -> int: ...
     def open_batch(self, arena: _Octets, descriptors: _Octets, now_ns: int = 0) -> int: ...
     def statistics(self, index: int) -> tuple[int, int, int]: ...

@@ -20,6 +20,7 @@ from hipgw._fastpath.esp cimport (
     suite_shape,
 )
 from hipgw._fastpath.key_cache cimport KeyRoom, key_room_free, key_room_init
+from hipgw._fastpath.replay cimport replay_mark
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
 
 from hipgw._fastpath.descriptor import check_batch
@@ -60,9 +61,12 @@ cdef class SealContext:
 
     def add(
         self, uint32_t spi, int suite, bytes encryption_key not None,
-        bytes authentication_key not None, uint64_t sequence=0,
+        bytes authentication_key not None, uint64_t sequence=0, *, bint extended=False,
     ) -> int:
-        """Key an SA whose last number sent is `sequence`; returns its `sa_index`."""
+        """Key an SA whose last number sent is `sequence`; returns its `sa_index`.
+
+        `extended`: whether its ICVs cover 64 bits of sequence numbers.
+        """
         cdef SaOut *s
         if self.count == CONTEXT_MOST:
             raise ValueError(f"a SealContext holds {CONTEXT_MOST} SAs")
@@ -71,7 +75,8 @@ cdef class SealContext:
             raise MemoryError
         if esp_cipher_init(
             &s.esp, suite, <const uint8_t *>encryption_key, len(encryption_key),
-            <const uint8_t *>authentication_key, len(authentication_key), &self.keys,
+            <const uint8_t *>authentication_key, len(authentication_key), extended,
+            &self.keys,
         ) != 0:
             free(s)
             raise ValueError(f"ESP suite {suite} with keys of {len(encryption_key)} and "
@@ -127,9 +132,12 @@ cdef class OpenContext:
 
     def add(
         self, uint32_t spi, int suite, bytes encryption_key not None,
-        bytes authentication_key not None,
+        bytes authentication_key not None, uint64_t sequence=0, *, bint extended=False,
     ) -> int:
-        """Key an SA with an empty replay window; returns its `sa_index`."""
+        """Key an SA with a replay window that is empty but for its top; returns its `sa_index`.
+
+        `extended`: whether its ICVs cover 64 bits of sequence numbers.
+        """
         cdef SaIn *s
         if self.count == CONTEXT_MOST:
             raise ValueError(f"an OpenContext holds {CONTEXT_MOST} SAs")
@@ -138,12 +146,15 @@ cdef class OpenContext:
             raise MemoryError
         if esp_cipher_init(
             &s.esp, suite, <const uint8_t *>encryption_key, len(encryption_key),
-            <const uint8_t *>authentication_key, len(authentication_key), &self.keys,
+            <const uint8_t *>authentication_key, len(authentication_key), extended,
+            &self.keys,
         ) != 0:
             free(s)
             raise ValueError(f"ESP suite {suite} with keys of {len(encryption_key)} and "
                              f"{len(authentication_key)} octets cannot be used")
         s.spi = spi
+        if sequence:
+            replay_mark(&s.replay, sequence)
         self.sa[self.count] = s
         self.count += 1
         return self.count - 1

@@ -14,6 +14,8 @@ Open, for each batch:
      batch; trailer, pad length, next header.
 
 Sequence numbers are 64 bits wide inside and 32 on the wire; without ESN the SA ends at 2^32 - 1.
+With ESN, pass 1 says what the upper half is, which the ICV covers, and hands it on behind the nonce
+of the packet; what pass 3 marks is the number that was authentic.
 
 Ownership: arena and descriptors belong to the caller's batch and are borrowed for one call.
 
@@ -22,14 +24,19 @@ padding octets, which RFC 4303 section 2.4 asks to inspect only when nothing aut
 and every suite here authenticates them; the sizes of headroom and tailroom (descriptor.pxd).
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from hipgw._fastpath.c.atomics cimport ATOMIC_ACQUIRE, ATOMIC_RELAXED, load_u64
 from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, drop
 from hipgw._fastpath.esp_cipher cimport open_runs, seal_runs
-from hipgw._fastpath.esp_gcm cimport NONCE_STRIDE
-from hipgw._fastpath.esp_library cimport COUNTER_IV, ESP_HEADER, is_chained
+from hipgw._fastpath.esp_library cimport (
+    COUNTER_IV,
+    ESP_HEADER,
+    HIGH_AT,
+    NONCE_STRIDE,
+    is_chained,
+)
 from hipgw._fastpath.octets cimport load_be32, store_be32, store_be64
 from hipgw._fastpath.reasons cimport (
     R_DUMMY,
@@ -39,9 +46,10 @@ from hipgw._fastpath.reasons cimport (
     R_RUNT,
     R_CREDIT_SPENT,
     R_SEQUENCE_SPENT,
+    R_TOO_OLD,
 )
-from hipgw._fastpath.replay cimport replay_check, replay_mark
-from hipgw._fastpath.sa cimport SuiteShape
+from hipgw._fastpath.replay cimport full_number, is_beyond, replay_check, replay_mark
+from hipgw._fastpath.sa cimport WireShape
 
 cdef enum:
     DUMMY = 59                      # next header of a dummy packet (RFC 4303 section 2.6)
@@ -56,12 +64,13 @@ cdef void number_and_frame(
 
     The other IV is the 64-bit sequence number; with the salt before it, it is GCM's nonce.
     """
-    cdef const SuiteShape *shape = &s.esp.shape
+    cdef const WireShape *shape = &s.esp.shape
     cdef uint8_t *tail = arena + d.offset + d.length
     cdef uint8_t *p
     cdef uint32_t padding, i
     cdef uint32_t inner = d.length + (20 if d.family == 4 else 40)
-    if (s.sequence + 1) >> 32:              # RFC 4303 section 3.3.3: the counter must not cycle
+    # RFC 4303 section 3.3.3: the counter must not cycle
+    if s.sequence >= <uint64_t>0xffffffff and (not s.esp.extended or s.sequence + 1 == 0):
         drop(d, R_SEQUENCE_SPENT)
         return
     if load_u64(&s.limited, ATOMIC_ACQUIRE):
@@ -86,6 +95,8 @@ cdef void number_and_frame(
     p = arena + d.offset
     store_be32(p, s.spi)
     store_be32(p + 4, <uint32_t>s.sequence)
+    if s.esp.extended:
+        store_be32(nonce + HIGH_AT, <uint32_t>(s.sequence >> 32))
     if shape.iv_octets == COUNTER_IV and not is_chained(&s.esp):
         store_be64(p + ESP_HEADER, s.sequence)
         memcpy(nonce, s.esp.mac_key, SALT)
@@ -121,7 +132,8 @@ cdef int parse_sealed(
         const uint8_t *arena, const PacketDesc *d, const SaIn *s, uint8_t *nonce) noexcept nogil:
     """Open pass 1 for one packet: 0 or a Reason; changes nothing but the nonce."""
     cdef const uint8_t *p = arena + d.offset
-    cdef const SuiteShape *shape = &s.esp.shape
+    cdef const WireShape *shape = &s.esp.shape
+    cdef uint64_t sequence
     cdef uint32_t fixed = ESP_HEADER + shape.iv_octets + shape.icv_octets
     if d.length < ESP_HEADER:
         return R_RUNT
@@ -130,18 +142,28 @@ cdef int parse_sealed(
     if shape.iv_octets == COUNTER_IV and not is_chained(&s.esp):
         memcpy(nonce, s.esp.mac_key, SALT)
     memcpy(nonce + SALT, p + ESP_HEADER, COUNTER_IV)    # or whatever stands there without an IV
-    return replay_check(&s.replay, load_be32(p + 4))
+    sequence = load_be32(p + 4)
+    if s.esp.extended:
+        sequence = full_number(&s.replay, <uint32_t>sequence)
+        if is_beyond(&s.replay, sequence):
+            return R_TOO_OLD
+        store_be32(nonce + HIGH_AT, <uint32_t>(sequence >> 32))
+    return replay_check(&s.replay, sequence)
 
 
 cdef int accept_opened(
-        const uint8_t *arena, PacketDesc *d, SaIn *s, uint64_t now_ns) noexcept nogil:
+        const uint8_t *arena, PacketDesc *d, SaIn *s, uint64_t now_ns,
+        const uint8_t *nonce) noexcept nogil:
     """Open pass 3 for one authentic packet: 0 or a Reason."""
     cdef const uint8_t *p = arena + d.offset
     cdef uint32_t body = ESP_HEADER + s.esp.shape.iv_octets
     cdef uint32_t room = d.length - body - s.esp.shape.icv_octets - 2   # payload and padding
     cdef uint32_t padding = p[body + room]
     cdef uint64_t sequence = load_be32(p + 4)
-    cdef int reason = replay_check(&s.replay, sequence)
+    cdef int reason
+    if s.esp.extended:
+        sequence |= <uint64_t>load_be32(nonce + HIGH_AT) << 32
+    reason = replay_check(&s.replay, sequence)
     if reason != R_NONE:
         return reason
     replay_mark(&s.replay, sequence)
@@ -174,7 +196,8 @@ cdef Py_ssize_t open_some(
     open_runs(arena, desc, n, <void **>sa, nonces)
     for i in range(n):
         if desc[i].verdict == FORWARD:
-            reason = accept_opened(arena, &desc[i], sa[desc[i].sa_index], now_ns)
+            reason = accept_opened(
+                arena, &desc[i], sa[desc[i].sa_index], now_ns, nonces + i * NONCE_STRIDE)
             if reason == R_NONE:
                 stay += 1
             else:

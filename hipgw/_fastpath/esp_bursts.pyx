@@ -7,6 +7,9 @@ so packets keep their order and an SA that goes later is in no job.
 The IV of CBC is the random block R itself (esp_library.pyx encrypts it once more): 128 fresh bits
 that nobody can foresee, as RFC 3602 section 3 asks for.
 
+An extended sequence number's upper half, which the hash covers behind the last octet that is sent,
+stands where the ICV belongs while a burst is hashed.
+
 Jobs name round keys and hashed pads in the key cache, pinned there until the burst is done.
 """
 
@@ -24,7 +27,14 @@ from hipgw._fastpath.c.ipsec_mb cimport (
 )
 from hipgw._fastpath.c.libcrypto cimport HASH_BLOCK_OCTETS
 from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, drop
-from hipgw._fastpath.esp_library cimport AES_BLOCK, ESP_HEADER, draw_blocks
+from hipgw._fastpath.esp_library cimport (
+    AES_BLOCK,
+    ESP_HEADER,
+    HIGH_AT,
+    HIGH_OCTETS,
+    NONCE_STRIDE,
+    draw_blocks,
+)
 from hipgw._fastpath.esp_suites cimport suite_shape
 from hipgw._fastpath.key_cache cimport KeyCache, claim_slot, find_slot, publish_slot
 from hipgw._fastpath.libcrypto cimport crypto
@@ -47,6 +57,7 @@ cdef void begin_burst(Burst *b, const EspCipher *e) noexcept nogil:
     b.body = ESP_HEADER + e.shape.iv_octets
     b.icv = e.shape.icv_octets
     b.count = 0
+    b.extended = 0
     b.room.bursts.burst += 1        # nothing is pinned
 
 
@@ -134,6 +145,30 @@ cdef void lay_out(
     b.count += 1
 
 
+cdef void lay_out_extended(
+        Burst *b, BurstKeys *keys, uint8_t *p, uint32_t length, bint seal,
+        const uint8_t *high) noexcept nogil:
+    cdef uint8_t *icv = p + length - b.icv
+    lay_out(b, keys, p, length, seal)
+    job_of(b, b.count - 1).hash_octets += HIGH_OCTETS
+    memcpy(b.covered + (b.count - 1) * HIGH_OCTETS, icv, HIGH_OCTETS)
+    memcpy(icv, high, HIGH_OCTETS)
+    b.extended += 1
+
+
+cdef void uncover_icvs(Burst *b) noexcept nogil:
+    cdef ImbJob *job
+    cdef uint32_t k
+    if b.extended == 0:
+        return
+    for k in range(b.count):
+        job = job_of(b, k)
+        if job.hash_octets != b.body + job.cipher_octets:
+            memcpy(
+                <uint8_t *>job.source + b.body + job.cipher_octets,
+                b.covered + k * HIGH_OCTETS, HIGH_OCTETS)
+
+
 cdef bint run_cipher(Burst *b, bint seal) noexcept nogil:
     return b.key_octets == 0 or b.count == 0 or b.count == b.calls.cipher(
         b.manager, b.room.jobs, b.count, IMB_CIPHER_CBC,
@@ -158,7 +193,8 @@ cdef inline uint32_t piece_of(Py_ssize_t count) noexcept nogil:
 
 cdef Py_ssize_t gather(
         Burst *b, Py_ssize_t *where, uint32_t most, uint8_t *arena, const PacketDesc *desc,
-        Py_ssize_t i, Py_ssize_t n, void **sa, bint seal) noexcept nogil:
+        Py_ssize_t i, Py_ssize_t n, void **sa, const uint8_t *nonces,
+        bint seal) noexcept nogil:
     """Lay out jobs from packet i on, at least one; where[job] is its packet. Returns the next."""
     cdef const EspCipher *e
     cdef BurstKeys *keys
@@ -169,7 +205,12 @@ cdef Py_ssize_t gather(
             if keys == NULL:
                 break
             where[b.count] = i
-            lay_out(b, keys, arena + desc[i].offset, desc[i].length, seal)
+            if e.extended:
+                lay_out_extended(
+                    b, keys, arena + desc[i].offset, desc[i].length, seal,
+                    nonces + i * NONCE_STRIDE + HIGH_AT)
+            else:
+                lay_out(b, keys, arena + desc[i].offset, desc[i].length, seal)
         i += 1
     return i
 
@@ -183,8 +224,8 @@ cdef Py_ssize_t fail_all(
 
 
 cdef Py_ssize_t seal_bursts(
-        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, Py_ssize_t count,
-        void **sa) noexcept nogil:
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, Py_ssize_t count, void **sa,
+        const uint8_t *nonces) noexcept nogil:
     cdef const EspCipher *first = <const EspCipher *>sa[desc[0].sa_index]
     cdef uint8_t blocks[BATCH_MOST * AES_BLOCK]
     cdef Py_ssize_t where[IMB_BURST_MOST]
@@ -199,7 +240,7 @@ cdef Py_ssize_t seal_bursts(
                 drawn += 1
     while i < n:
         begin_burst(&b, first)
-        i = gather(&b, where, piece_of(count), arena, desc, i, n, sa, True)
+        i = gather(&b, where, piece_of(count), arena, desc, i, n, sa, nonces, True)
         if ready and run_cipher(&b, True) and run_hash(&b):
             stay += b.count
         else:
@@ -225,18 +266,19 @@ cdef void keep_authentic(
 
 
 cdef void open_bursts(
-        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, Py_ssize_t count,
-        void **sa) noexcept nogil:
+        uint8_t *arena, PacketDesc *desc, Py_ssize_t n, Py_ssize_t count, void **sa,
+        const uint8_t *nonces) noexcept nogil:
     cdef const EspCipher *first = <const EspCipher *>sa[desc[0].sa_index]
     cdef Py_ssize_t where[IMB_BURST_MOST]
     cdef Py_ssize_t i = 0
     cdef Burst b
     while i < n:
         begin_burst(&b, first)
-        i = gather(&b, where, piece_of(count), arena, desc, i, n, sa, False)
+        i = gather(&b, where, piece_of(count), arena, desc, i, n, sa, nonces, False)
         if not run_hash(&b):
             fail_all(&b, where, desc)
             continue
+        uncover_icvs(&b)
         keep_authentic(&b, where, arena, desc)
         if not run_cipher(&b, False):
             fail_all(&b, where, desc)

@@ -18,8 +18,8 @@ from libc.string cimport memcpy, memset
 from hipgw._fastpath.bursts cimport burst_least, current_bursts
 from hipgw._fastpath.descriptor cimport FORWARD
 from hipgw._fastpath.esp_bursts cimport open_bursts, seal_bursts
-from hipgw._fastpath.esp_gcm cimport NONCE_STRIDE, open_gcm_run, seal_gcm_run
-from hipgw._fastpath.esp_library cimport open_library_run, seal_library_run
+from hipgw._fastpath.esp_gcm cimport open_gcm_run, seal_gcm_run
+from hipgw._fastpath.esp_library cimport NONCE_STRIDE, open_library_run, seal_library_run
 from hipgw._fastpath.esp_suites cimport suite_shape
 from hipgw._fastpath.ipsec_mb cimport current_gcm
 from hipgw._fastpath.key_cache cimport forget_key, has_manager, next_key_number
@@ -29,6 +29,7 @@ from hipgw._fastpath.sa cimport (
     SUITE_AES_CCM_8,
     SUITE_AES_CCM_16,
     SUITE_AES_GMAC,
+    SuiteShape,
 )
 
 cdef enum:
@@ -37,23 +38,25 @@ cdef enum:
 
 # --- keys -------------------------------------------------------------------------------------
 
-cdef void keep_keys(EspCipher *e, const uint8_t *enc_key, const uint8_t *auth_key) noexcept:
+cdef void keep_keys(
+        EspCipher *e, const SuiteShape *shape, const uint8_t *enc_key,
+        const uint8_t *auth_key) noexcept:
     """Salts are the tails of keys (RFC 4106 section 8.1, 4309 section 7.1, 4543 section 5.4)."""
     cdef const uint8_t *material = auth_key if e.suite == SUITE_AES_GMAC else enc_key
     cdef int octets = (
-        e.shape.authentication_key_octets if e.suite == SUITE_AES_GMAC
-        else e.shape.encryption_key_octets)
+        shape.authentication_key_octets if e.suite == SUITE_AES_GMAC
+        else shape.encryption_key_octets)
     if is_gcm(e.suite) or e.suite in (SUITE_AES_GMAC, SUITE_AES_CCM_8, SUITE_AES_CCM_16):
         memcpy(e.key, material, AES_128_KEY)
         memcpy(e.mac_key, material + AES_128_KEY, octets - AES_128_KEY)
         return
-    memcpy(e.key, enc_key, e.shape.encryption_key_octets)
-    memcpy(e.mac_key, auth_key, e.shape.authentication_key_octets)
+    memcpy(e.key, enc_key, shape.encryption_key_octets)
+    memcpy(e.mac_key, auth_key, shape.authentication_key_octets)
 
 
 cdef int esp_cipher_init(
         EspCipher *e, int suite, const uint8_t *enc_key, Py_ssize_t n_enc,
-        const uint8_t *auth_key, Py_ssize_t n_auth, KeyRoom *room) noexcept:
+        const uint8_t *auth_key, Py_ssize_t n_auth, bint extended, KeyRoom *room) noexcept:
     """Key `e` for one direction: 0, or -1 and an `e` that is all zero."""
     cdef SuiteShape shape = suite_shape(suite)
     memset(e, 0, sizeof(EspCipher))
@@ -63,11 +66,14 @@ cdef int esp_cipher_init(
         or n_auth != shape.authentication_key_octets
     ):
         return -1
-    e.shape = shape
+    e.shape.iv_octets = shape.iv_octets
+    e.shape.icv_octets = shape.icv_octets
+    e.shape.align_octets = shape.align_octets
+    e.extended = extended
     e.suite = <uint16_t>suite
     e.room = room
     e.key_number = next_key_number(room)
-    keep_keys(e, enc_key, auth_key)
+    keep_keys(e, &shape, enc_key, auth_key)
     e.backend = <uint8_t>(current_gcm() if is_gcm(suite) else current_bursts(suite))
     if e.backend != BY_LIBCRYPTO and not is_gcm(suite) and not has_manager(room, e.backend):
         esp_cipher_wipe(e)
@@ -135,14 +141,16 @@ cdef Py_ssize_t seal_runs(
         if has_burst_kernel(e) and n - i >= burst_least(e.suite, e.backend).seal:
             run = run_from(desc, i, n, sa, True)
             if run.count >= burst_least(e.suite, e.backend).seal:
-                stay += seal_bursts(arena, &desc[i], run.end - i, run.count, sa)
+                stay += seal_bursts(
+                    arena, &desc[i], run.end - i, run.count, sa, nonces + i * NONCE_STRIDE)
                 i = run.end
                 continue
         run = run_from(desc, i, n, sa, False)
         if is_gcm(e.suite) or e.suite == SUITE_AES_GMAC:
             stay += seal_gcm_run(e, arena, &desc[i], run.end - i, nonces + i * NONCE_STRIDE)
         else:
-            stay += seal_library_run(e, arena, &desc[i], run.end - i)
+            stay += seal_library_run(
+                e, arena, &desc[i], run.end - i, nonces + i * NONCE_STRIDE)
         i = run.end
     return stay
 
@@ -161,12 +169,13 @@ cdef void open_runs(
         if has_burst_kernel(e) and n - i >= burst_least(e.suite, e.backend).open:
             run = run_from(desc, i, n, sa, True)
             if run.count >= burst_least(e.suite, e.backend).open:
-                open_bursts(arena, &desc[i], run.end - i, run.count, sa)
+                open_bursts(
+                    arena, &desc[i], run.end - i, run.count, sa, nonces + i * NONCE_STRIDE)
                 i = run.end
                 continue
         run = run_from(desc, i, n, sa, False)
         if is_gcm(e.suite) or e.suite == SUITE_AES_GMAC:
             open_gcm_run(e, arena, &desc[i], run.end - i, nonces + i * NONCE_STRIDE)
         else:
-            open_library_run(e, arena, &desc[i], run.end - i)
+            open_library_run(e, arena, &desc[i], run.end - i, nonces + i * NONCE_STRIDE)
         i = run.end

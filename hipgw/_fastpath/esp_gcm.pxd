@@ -6,9 +6,6 @@ from hipgw._fastpath.descriptor cimport PacketDesc
 from hipgw._fastpath.ipsec_mb cimport GcmKernel
 from hipgw._fastpath.sa cimport EspCipher
 
-cdef enum:
-    NONCE_STRIDE = 16               # 12 octets of a nonce, and 4 of nothing
-
 # As seal_runs and open_runs of esp_cipher.pxd, for one SA.
 cdef Py_ssize_t seal_gcm_run(
     const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
@@ -20,7 +17,8 @@ cdef void open_gcm_run(
 # The key data of an SA, set up now or before.
 cdef const void *direct_key(const EspCipher *e, const GcmKernel *gcm) noexcept nogil
 
-# One packet SPI..ICV with n octets between IV and ICV, by a context of libcrypto under the key.
+# One packet SPI..ICV with n octets between IV and ICV, by a context of libcrypto under the key; the
+# nonce has the upper half of the sequence number behind it where the SA has extended ones.
 cdef bint gcm_seal(
     const EspCipher *e, void *cipher, uint8_t *p, int n, const uint8_t *nonce) noexcept nogil
 cdef bint gcm_open(

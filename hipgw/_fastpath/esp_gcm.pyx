@@ -10,7 +10,8 @@ cases (draft-mcgrew-gcm-test-01 section 3), Linux, and everybody else put it in.
 
 The caller lays out all nonces of a batch before the first packet is sealed: the ciphers load a
 nonce as one vector, and a load right behind the smaller stores that make it up has to wait for
-them, which at 64 octets costs as much as the cipher.
+them, which at 64 octets costs as much as the cipher. So does `lay_out_aads` here, for SAs with
+extended sequence numbers; without them the additional data is what the packet begins with.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
@@ -18,8 +19,15 @@ from libc.string cimport memcpy, memset
 
 from hipgw._fastpath.c.ipsec_mb cimport GCM_CONTEXT_OCTETS
 from hipgw._fastpath.c.libcrypto cimport EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG
-from hipgw._fastpath.descriptor cimport FORWARD, drop
-from hipgw._fastpath.esp_library cimport ESP_HEADER, library_state
+from hipgw._fastpath.descriptor cimport BATCH_MOST, FORWARD, drop
+from hipgw._fastpath.esp_library cimport (
+    AAD_OCTETS,
+    ESP_HEADER,
+    HIGH_AT,
+    NONCE_STRIDE,
+    library_state,
+    store_aad,
+)
 from hipgw._fastpath.ipsec_mb cimport gcm_kernel
 from hipgw._fastpath.key_cache cimport (
     KeyCache,
@@ -59,23 +67,42 @@ cdef inline bint is_same_tag(const uint8_t *a, const uint8_t *b, uint16_t octets
 
 # --- intel-ipsec-mb ---------------------------------------------------------------------------
 
+cdef void lay_out_aads(
+        const uint8_t *arena, const PacketDesc *desc, Py_ssize_t n, const uint8_t *nonces,
+        uint8_t *aads) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if desc[i].verdict == FORWARD:
+            store_aad(
+                aads + i * NONCE_STRIDE, arena + desc[i].offset,
+                nonces + i * NONCE_STRIDE + HIGH_AT)
+
+
 cdef void seal_direct(
         const EspCipher *e, uint8_t *arena, const PacketDesc *desc, Py_ssize_t n,
         const uint8_t *nonces) noexcept nogil:
     cdef const GcmKernel *gcm = gcm_kernel(e.backend)
     cdef const void *key_data = direct_key(e, gcm)
     cdef uint8_t context[GCM_CONTEXT_OCTETS]
+    cdef uint8_t aads[BATCH_MOST * NONCE_STRIDE]
     cdef uint64_t icv = e.shape.icv_octets
+    cdef uint64_t aad_octets = AAD_OCTETS if e.extended else ESP_HEADER
     cdef uint64_t octets
+    cdef const uint8_t *aad
     cdef uint8_t *p
     cdef Py_ssize_t i
+    if e.extended:
+        lay_out_aads(arena, desc, n, nonces, aads)
     for i in range(n):
         if desc[i].verdict == FORWARD:
             p = arena + desc[i].offset
             octets = desc[i].length - BODY - icv
+            aad = p
+            if e.extended:
+                aad = aads + i * NONCE_STRIDE
             gcm.seal(
-                key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, p,
-                ESP_HEADER, p + BODY + octets, icv)
+                key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, aad,
+                aad_octets, p + BODY + octets, icv)
 
 
 cdef void open_direct(
@@ -85,18 +112,26 @@ cdef void open_direct(
     cdef const GcmKernel *gcm = gcm_kernel(e.backend)
     cdef const void *key_data = direct_key(e, gcm)
     cdef uint8_t context[GCM_CONTEXT_OCTETS]
+    cdef uint8_t aads[BATCH_MOST * NONCE_STRIDE]
     cdef uint8_t tag[TAG]
     cdef uint16_t icv = e.shape.icv_octets
+    cdef uint64_t aad_octets = AAD_OCTETS if e.extended else ESP_HEADER
     cdef uint64_t octets
+    cdef const uint8_t *aad
     cdef uint8_t *p
     cdef Py_ssize_t i
+    if e.extended:
+        lay_out_aads(arena, desc, n, nonces, aads)
     for i in range(n):
         if desc[i].verdict == FORWARD:
             p = arena + desc[i].offset
             octets = desc[i].length - BODY - icv
+            aad = p
+            if e.extended:
+                aad = aads + i * NONCE_STRIDE
             gcm.open(
-                key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, p,
-                ESP_HEADER, tag, TAG)
+                key_data, context, p + BODY, p + BODY, octets, nonces + i * NONCE_STRIDE, aad,
+                aad_octets, tag, TAG)
             if not is_same_tag(tag, p + BODY + octets, icv):
                 memset(p + BODY, 0, octets)
                 drop(&desc[i], R_ICV_WRONG)
@@ -108,11 +143,18 @@ cdef inline bint start(
         const EspCipher *e, void *cipher, const uint8_t *p, int n,
         const uint8_t *nonce) noexcept nogil:
     """Nonce, then SPI | sequence as additional data (RFC 4106 sections 4, 5), for GMAC all."""
+    cdef uint8_t aad[AAD_OCTETS]
     cdef int done
-    return (
-        crypto.cipher_init(cipher, NULL, NULL, NULL, nonce, -1) == 1
-        and crypto.cipher_update(
+    if crypto.cipher_init(cipher, NULL, NULL, NULL, nonce, -1) != 1:
+        return False
+    if not e.extended:
+        return crypto.cipher_update(
             cipher, NULL, &done, p, BODY + n if e.suite == SUITE_AES_GMAC else ESP_HEADER) == 1
+    store_aad(aad, p, nonce + HIGH_AT)
+    return (
+        crypto.cipher_update(cipher, NULL, &done, aad, AAD_OCTETS) == 1
+        and (e.suite != SUITE_AES_GMAC or crypto.cipher_update(
+            cipher, NULL, &done, p + ESP_HEADER, BODY - ESP_HEADER + n) == 1)
     )
 
 

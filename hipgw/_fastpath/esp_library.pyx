@@ -14,6 +14,10 @@ CCM verifies only with the last octet of ciphertext, so libcrypto decrypts in pl
 payload again when the tag is wrong; it also leaves an entry in the thread's OpenSSL error queue, a
 ring of 16 that libcrypto allocates from.
 
+Extended sequence numbers: a MAC covers the upper half as well, behind the last octet that is sent
+(RFC 4303 section 2.2.1). It is put where the ICV stands, or will stand; that of a packet which is
+opened is put back. CCM has it in its additional data.
+
 One-packet functions take SPI..ICV at `p`; the caller has checked `length` against the suite.
 """
 
@@ -155,24 +159,32 @@ cdef LibraryState *library_state(const EspCipher *e) noexcept nogil:
 # --- one packet: CCM --------------------------------------------------------------------------
 
 cdef bint ccm_start(
-        const EspCipher *e, void *cipher, const uint8_t *p, int n) noexcept nogil:
+        const EspCipher *e, void *cipher, const uint8_t *p, int n,
+        const uint8_t *high) noexcept nogil:
     """Nonce, length, SPI | sequence (RFC 4309 sections 4, 5); CCM wants the length n first."""
     cdef uint8_t nonce[CCM_NONCE]
+    cdef uint8_t extended[AAD_OCTETS]
+    cdef const uint8_t *aad = p
     cdef int done
+    if e.extended:
+        store_aad(extended, p, high)
+        aad = extended
     memcpy(nonce, e.mac_key, CCM_SALT)
     memcpy(nonce + CCM_SALT, p + ESP_HEADER, COUNTER_IV)
     return (
         crypto.cipher_init(cipher, NULL, NULL, NULL, nonce, -1) == 1
         and crypto.cipher_update(cipher, NULL, &done, NULL, n) == 1
-        and crypto.cipher_update(cipher, NULL, &done, p, ESP_HEADER) == 1
+        and crypto.cipher_update(
+            cipher, NULL, &done, aad, AAD_OCTETS if e.extended else ESP_HEADER) == 1
     )
 
 
 cdef bint seal_ccm(
-        const EspCipher *e, void *cipher, uint8_t *p, uint8_t *body, int n) noexcept nogil:
+        const EspCipher *e, void *cipher, uint8_t *p, uint8_t *body, int n,
+        const uint8_t *high) noexcept nogil:
     cdef int done
     return (
-        ccm_start(e, cipher, p, n)
+        ccm_start(e, cipher, p, n, high)
         and crypto.cipher_update(cipher, body, &done, body, n) == 1
         and crypto.cipher_ctrl(
             cipher, EVP_CTRL_AEAD_GET_TAG, e.shape.icv_octets, body + n) == 1
@@ -180,12 +192,13 @@ cdef bint seal_ccm(
 
 
 cdef bint open_ccm(
-        const EspCipher *e, void *cipher, uint8_t *p, uint8_t *body, int n) noexcept nogil:
+        const EspCipher *e, void *cipher, uint8_t *p, uint8_t *body, int n,
+        const uint8_t *high) noexcept nogil:
     """The update that decrypts is also the one that verifies."""
     cdef int done
     return (
         crypto.cipher_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, e.shape.icv_octets, body + n) == 1
-        and ccm_start(e, cipher, p, n)
+        and ccm_start(e, cipher, p, n, high)
         and crypto.cipher_update(cipher, body, &done, body, n) == 1
     )
 
@@ -208,21 +221,41 @@ cdef bint take_mac(
 
 
 cdef bint seal_then_mac(
-        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t n) noexcept nogil:
+        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t n,
+        const uint8_t *high) noexcept nogil:
     """Encrypt, then authenticate the n octets from SPI to next header."""
     cdef uint8_t mac[MAC_MOST_OCTETS]
-    if not (run_chain(e, s.cipher, p, n) and take_mac(e, s, p, n, mac)):
+    cdef uint32_t covered = n
+    if e.extended:
+        memcpy(p + n, high, HIGH_OCTETS)
+        covered += HIGH_OCTETS
+    if not (run_chain(e, s.cipher, p, n) and take_mac(e, s, p, covered, mac)):
         return False
     memcpy(p + n, mac, e.shape.icv_octets)
     return True
 
 
+cdef bint take_mac_of_opened(
+        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t n, const uint8_t *high,
+        uint8_t *mac) noexcept nogil:
+    cdef uint8_t icv[HIGH_OCTETS]
+    cdef bint taken
+    if not e.extended:
+        return take_mac(e, s, p, n, mac)
+    memcpy(icv, p + n, HIGH_OCTETS)
+    memcpy(p + n, high, HIGH_OCTETS)
+    taken = take_mac(e, s, p, n + HIGH_OCTETS, mac)
+    memcpy(p + n, icv, HIGH_OCTETS)
+    return taken
+
+
 cdef bint verify_then_open(
-        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t n) noexcept nogil:
+        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t n,
+        const uint8_t *high) noexcept nogil:
     """Verify first; what is not authentic is not decrypted."""
     cdef uint8_t mac[MAC_MOST_OCTETS]
     return (
-        take_mac(e, s, p, n, mac)
+        take_mac_of_opened(e, s, p, n, high, mac)
         and crypto.memcmp(mac, p + n, e.shape.icv_octets) == 0
         and run_chain(e, s.cipher, p, n)
     )
@@ -231,23 +264,25 @@ cdef bint verify_then_open(
 # --- runs of one SA ---------------------------------------------------------------------------
 
 cdef bint seal_packet(
-        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length) noexcept nogil:
+        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length,
+        const uint8_t *high) noexcept nogil:
     """Encrypt and authenticate; the IV field holds the sequence number, or R for CBC."""
     cdef uint32_t covered = length - e.shape.icv_octets
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
-        return seal_ccm(e, s.cipher, p, p + ESP_HEADER + COUNTER_IV, n)
-    return seal_then_mac(e, s, p, covered)
+        return seal_ccm(e, s.cipher, p, p + ESP_HEADER + COUNTER_IV, n, high)
+    return seal_then_mac(e, s, p, covered, high)
 
 
 cdef bint open_packet(
-        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length) noexcept nogil:
+        const EspCipher *e, LibraryState *s, uint8_t *p, uint32_t length,
+        const uint8_t *high) noexcept nogil:
     """Whether the ICV is right; then payload, padding and trailer are in clear."""
     cdef uint32_t covered = length - e.shape.icv_octets
     cdef int n = <int>(covered - ESP_HEADER - COUNTER_IV)
     if e.suite == SUITE_AES_CCM_16 or e.suite == SUITE_AES_CCM_8:
-        return open_ccm(e, s.cipher, p, p + ESP_HEADER + COUNTER_IV, n)
-    return verify_then_open(e, s, p, covered)
+        return open_ccm(e, s.cipher, p, p + ESP_HEADER + COUNTER_IV, n, high)
+    return verify_then_open(e, s, p, covered, high)
 
 
 cdef bint draw_blocks(KeyRoom *room, uint8_t *blocks, Py_ssize_t n) noexcept nogil:
@@ -258,7 +293,8 @@ cdef bint draw_blocks(KeyRoom *room, uint8_t *blocks, Py_ssize_t n) noexcept nog
 
 
 cdef Py_ssize_t seal_library_run(
-        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
     cdef uint8_t blocks[BATCH_MOST * AES_BLOCK]
     cdef LibraryState *s = library_state(e)
     cdef bint chained = is_chained(e)
@@ -270,7 +306,9 @@ cdef Py_ssize_t seal_library_run(
         if chained:
             memcpy(arena + desc[i].offset + ESP_HEADER, blocks + i * AES_BLOCK,
                    e.shape.iv_octets)
-        if ready and seal_packet(e, s, arena + desc[i].offset, desc[i].length):
+        if ready and seal_packet(
+                e, s, arena + desc[i].offset, desc[i].length,
+                nonces + i * NONCE_STRIDE + HIGH_AT):
             stay += 1
         else:
             drop(&desc[i], R_CIPHER_FAILED)
@@ -278,7 +316,8 @@ cdef Py_ssize_t seal_library_run(
 
 
 cdef void open_library_run(
-        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n) noexcept nogil:
+        const EspCipher *e, uint8_t *arena, PacketDesc *desc, Py_ssize_t n,
+        const uint8_t *nonces) noexcept nogil:
     cdef LibraryState *s = library_state(e)
     cdef Py_ssize_t i
     for i in range(n):
@@ -286,5 +325,7 @@ cdef void open_library_run(
             continue
         if s == NULL:
             drop(&desc[i], R_CIPHER_FAILED)
-        elif not open_packet(e, s, arena + desc[i].offset, desc[i].length):
+        elif not open_packet(
+                e, s, arena + desc[i].offset, desc[i].length,
+                nonces + i * NONCE_STRIDE + HIGH_AT):
             drop(&desc[i], R_ICV_WRONG)

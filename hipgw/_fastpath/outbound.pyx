@@ -71,6 +71,7 @@ cdef enum:
     EVENTS = 20                 # all that are waited on: a queue must not starve another
     # Sequence number at which the control plane is asked for a rekey: 1/16 of the space is left.
     SOFT_LIMIT = 0xf0000000
+    EXTENDED_BITS = 32          # more of them with extended sequence numbers
     TOO_BIG_PAUSE_NS = 1000000  # between two answers to packets that are too big
     TOO_BIG_OCTETS = 1280       # of such a packet that the control plane sees
 
@@ -152,6 +153,7 @@ cdef void tell_expiry(WorkerState *w, Py_ssize_t n) noexcept nogil:
     cdef SaOut *before = NULL
     cdef SaOut *sa
     cdef Record head
+    cdef uint64_t limit
     cdef uint8_t hits[32]
     cdef Py_ssize_t i
     for i in range(n):
@@ -161,7 +163,10 @@ cdef void tell_expiry(WorkerState *w, Py_ssize_t n) noexcept nogil:
         if sa == before or sa == NULL or sa.pair != w.pair:
             continue
         before = sa
-        if sa.sequence < <uint64_t>SOFT_LIMIT or sa.expire_told:
+        limit = <uint64_t>SOFT_LIMIT
+        if sa.esp.extended:
+            limit <<= EXTENDED_BITS
+        if sa.sequence < limit or sa.expire_told:
             continue
         memset(&head, 0, sizeof(Record))
         head.kind = PUNT_EXPIRE

@@ -26,7 +26,9 @@ _TABLE = {
     # "replayed" alone is the control plane's (hipgw.values.reasons).
     R_REPLAYED: ("esp_replayed", "ESP sequence number already seen, or 0"),
     R_TOO_OLD: ("too_old", "ESP sequence number left of the replay window"),
-    R_ICV_WRONG: ("icv_wrong", "ESP integrity check failed"),
+    R_ICV_WRONG: (
+        "icv_wrong",
+        "ESP integrity check failed; if always: the ends differ in extended_sequence_numbers"),
     R_LENGTH_WRONG: ("length_wrong", "ESP length impossible for the suite"),
     R_PADDING_WRONG: ("padding_wrong", "ESP pad length longer than the packet"),
     R_DUMMY: ("dummy", "authentic dummy packet, next header 59 (RFC 4303 section 2.6)"),

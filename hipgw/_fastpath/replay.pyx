@@ -5,8 +5,13 @@ only partly in use, so REPLAY_WORDS words protect (REPLAY_WORDS - 1) * 64 number
 
 The window is looked at before the ICV and written after it (RFC 4303 section 3.4.3); whoever marks
 has checked the same number since the last mark. Numbers are 64 bits wide: without ESN they stop
-at 2^32 - 1 because the wire carries no more.
+at 2^32 - 1 because the wire carries no more. With ESN the wire carries the lower half, and the
+window says what the upper one must be (RFC 4303 appendix A2); whether it is shows the ICV, which
+covers it. Nobody can move the window, or make it guess otherwise, without the key. A receiver that
+has lost 2^32 packets in a row guesses wrong for good (section A3): it needs new keys.
 """
+
+from libc.stdint cimport uint32_t, uint64_t
 
 from hipgw._fastpath.sa cimport REPLAY_WORDS, Replay
 
@@ -28,6 +33,11 @@ cdef class ReplayWindow:
         if reason == 0:
             replay_mark(&self.replay, sequence)
         return reason
+
+    def full(self, uint32_t low) -> int | None:
+        """The extended number that a packet with this lower half has; None: there is none."""
+        cdef uint64_t sequence = full_number(&self.replay, low)
+        return None if is_beyond(&self.replay, sequence) else sequence
 
     @property
     def top(self) -> int:

@@ -48,6 +48,11 @@ cdef struct SuiteShape:
     uint8_t encryption_key_octets       # salt included
     uint8_t authentication_key_octets
 
+cdef struct WireShape:
+    uint8_t iv_octets
+    uint8_t icv_octets
+    uint8_t align_octets
+
 cdef struct EspCipher:
     # Keys of one SA; made and wiped by esp_cipher.pyx only. First in SaOut and SaIn, so that a
     # pointer to one of them is a pointer to this.
@@ -57,7 +62,8 @@ cdef struct EspCipher:
     uint8_t mac_key[32]                 # of HMAC or CMAC, or the salt of GCM, CCM and GMAC
     uint16_t suite                      # SUITE_*
     uint8_t backend                     # GCM: number in ipsec_mb; with HMAC: in bursts
-    SuiteShape shape
+    uint8_t extended                    # 1: the ICV covers 64 bits of the sequence number
+    WireShape shape
 
 cdef struct Replay:
     uint64_t top                        # highest number accepted; 0 = none yet

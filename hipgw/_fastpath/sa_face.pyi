@@ -16,6 +16,9 @@ class SaFace:
         peer_hit: bytes,
         local_lsi: bytes,
         peer_lsi: bytes,
+        *,
+        extended: bool = False,
+        sequence: int = 0,
     ) -> None: ...
     def install_out(
         self,
@@ -35,6 +38,7 @@ class SaFace:
         source_port: int,
         destination_port: int,
         sequence: int = 0,
+        extended: bool = False,
     ) -> None: ...
     def remove_in(self, spi: int) -> bool: ...
     def remove_out(self, spi: int, local_hit: bytes = b"", peer_hit: bytes = b"") -> bool: ...

@@ -12,22 +12,24 @@ cdef class SaFace:
 
     def install_in(
             self, spi, int suite, bytes encryption_key, bytes authentication_key, bytes local_hit,
-            bytes peer_hit, bytes local_lsi, bytes peer_lsi) -> None:
+            bytes peer_hit, bytes local_lsi, bytes peer_lsi, *, bint extended=False,
+            uint64_t sequence=0) -> None:
         """Add an inbound SA; see `SaTables.install_in`."""
         self.tables.install_in(
             spi, suite, encryption_key, authentication_key, local_hit, peer_hit, local_lsi,
-            peer_lsi)
+            peer_lsi, extended=extended, sequence=sequence)
 
     def install_out(
             self, spi, int suite, bytes encryption_key, bytes authentication_key, bytes local_hit,
             bytes peer_hit, bytes local_lsi, bytes peer_lsi, *, int family, bytes source,
             bytes destination, bint udp, uint16_t source_port, uint16_t destination_port,
-            uint64_t sequence=0) -> None:
+            uint64_t sequence=0, bint extended=False) -> None:
         """Make this the current outbound SA of a pair of HITs; see `SaTables.install_out`."""
         self.tables.install_out(
             spi, suite, encryption_key, authentication_key, local_hit, peer_hit, local_lsi,
             peer_lsi, family=family, source=source, destination=destination, udp=udp,
-            source_port=source_port, destination_port=destination_port, sequence=sequence)
+            source_port=source_port, destination_port=destination_port, sequence=sequence,
+            extended=extended)
 
     def remove_in(self, spi) -> bool:
         """Take an inbound SA away; False when there is none."""

@@ -15,6 +15,9 @@ class SaTables:
         peer_hit: bytes,
         local_lsi: bytes,
         peer_lsi: bytes,
+        *,
+        extended: bool = False,
+        sequence: int = 0,
     ) -> None: ...
     def install_out(
         self,
@@ -34,6 +37,7 @@ class SaTables:
         source_port: int,
         destination_port: int,
         sequence: int = 0,
+        extended: bool = False,
     ) -> None: ...
     def remove_in(self, spi: int) -> bool: ...
     def remove_out(self, spi: int, local_hit: bytes = b"", peer_hit: bytes = b"") -> bool: ...

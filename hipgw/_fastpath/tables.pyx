@@ -34,6 +34,7 @@ from hipgw._fastpath.quiet cimport (
     reclaim,
     retire,
 )
+from hipgw._fastpath.replay cimport replay_mark
 from hipgw._fastpath.sa cimport SaIn, SaOut, SuiteShape
 from hipgw._fastpath.slab cimport Slab, slab_free, slab_give, slab_init, slab_take
 from hipgw._fastpath.subnets cimport Subnets, free_subnets, make_subnets
@@ -217,8 +218,13 @@ cdef class SaTables:
 
     def install_in(
             self, spi, int suite, bytes encryption_key, bytes authentication_key, bytes local_hit,
-            bytes peer_hit, bytes local_lsi, bytes peer_lsi) -> None:
+            bytes peer_hit, bytes local_lsi, bytes peer_lsi, *, bint extended=False,
+            uint64_t sequence=0) -> None:
         """Add an inbound SA. LSIs of four zero octets: none.
+
+        Args:
+            extended: whether ICVs cover 64 bits of sequence numbers (RFC 4303 section 2.2.1).
+            sequence: highest number that counts as accepted.
 
         Raises:
             ValueError: reserved SPI or one in use, unknown suite, a length that does not fit it.
@@ -236,10 +242,13 @@ cdef class SaTables:
         record.sa.pair = pair_of_spi(self.index, spi)
         if esp_cipher_init(
                 &record.sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), &self.index.keys[2 * record.sa.pair + INBOUND]) != 0:
+                len(authentication_key), extended,
+                &self.index.keys[2 * record.sa.pair + INBOUND]) != 0:
             slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         record.sa.spi = spi
+        if sequence:
+            replay_mark(&record.sa.replay, sequence)
         memcpy(record.sa.local_hit, <const uint8_t *>local_hit, 16)
         memcpy(record.sa.peer_hit, <const uint8_t *>peer_hit, 16)
         memcpy(record.sa.local_lsi, <const uint8_t *>local_lsi, 4)
@@ -251,7 +260,7 @@ cdef class SaTables:
             self, spi, int suite, bytes encryption_key, bytes authentication_key, bytes local_hit,
             bytes peer_hit, bytes local_lsi, bytes peer_lsi, *, int family, bytes source,
             bytes destination, bint udp, uint16_t source_port, uint16_t destination_port,
-            uint64_t sequence=0) -> None:
+            uint64_t sequence=0, bint extended=False) -> None:
         """Make this the current outbound SA of (local_hit, peer_hit), in place of the one before.
 
         Args:
@@ -259,6 +268,7 @@ cdef class SaTables:
                 source of zeros leaves the choice to the kernel.
             sequence: last sequence number already used with these keys. An SA that replaces one
                 of the same SPI starts beyond that one's, so new addresses need no new keys.
+            extended: as in `install_in`.
 
         Raises:
             ValueError: as `install_in`, or an address that does not fit the family.
@@ -280,7 +290,8 @@ cdef class SaTables:
         sa.pair = pair_of_hit(self.index, peer_hit)
         if esp_cipher_init(
                 &sa.esp, suite, encryption_key, len(encryption_key), authentication_key,
-                len(authentication_key), &self.index.keys[2 * sa.pair + OUTBOUND]) != 0:
+                len(authentication_key), extended,
+                &self.index.keys[2 * sa.pair + OUTBOUND]) != 0:
             slab_give(record.home, record)
             raise ValueError(cipher_trouble(suite, encryption_key, authentication_key))
         sa.spi = spi
@@ -303,7 +314,8 @@ cdef class SaTables:
         cdef SaOut *old = find_out(index, sa.local_hit, sa.peer_hit)
         cdef uint64_t beyond
         if old != NULL and old.spi == sa.spi:
-            beyond = load_u64(&old.sequence, ATOMIC_RELAXED) + HANDOVER_GAP
+            beyond = load_u64(&old.sequence, ATOMIC_RELAXED)
+            beyond += min(<uint64_t>HANDOVER_GAP, ~beyond)      # never past the last one
             sa.sequence = max(sa.sequence, beyond)
             sa.packets = load_u64(&old.packets, ATOMIC_RELAXED)
             sa.octets = load_u64(&old.octets, ATOMIC_RELAXED)

@@ -86,7 +86,8 @@ def _sa_lines(sa: dict[str, Any]) -> list[str]:
     suite, age = suite_name(sa["suite"]), duration(sa["age_s"])
     carried = f"{plural(sa['packets'], 'packet')}, {plural(sa['octets'], 'octet')}"
     kernel = ", in the kernel" if sa.get("carrier") == "kernel" else ""
+    bits = " of 64 bits" if sa.get("extended_sequence_numbers") else ""
     return [
         f"{sa['direction']:<3} {sa['spi']:08x}, {suite}{kernel}, installed {age} ago{old}",
-        f"    {carried}, sequence {sa['sequence']}, {last}",
+        f"    {carried}, sequence {sa['sequence']}{bits}, {last}",
     ]

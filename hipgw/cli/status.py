@@ -151,7 +151,8 @@ def _peer_block(peer: dict[str, Any]) -> str:
         use = peer.get("legacy_use") or [f"HIPv{peer['version']}"]
         fields.append(("legacy", ", ".join(use)))
     if peer.get("esp_suite"):
-        fields.append(("suite", suite_name(peer["esp_suite"])))
+        bits = ", sequence numbers of 64 bits" if peer.get("extended_sequence_numbers") else ""
+        fields.append(("suite", suite_name(peer["esp_suite"]) + bits))
     if peer.get("compatibility"):
         fields.append(("compatibility", ", ".join(peer["compatibility"])))
     if peer.get("last_used_s") is not None:

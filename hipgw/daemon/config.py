@@ -306,6 +306,8 @@ class PeerOptions:
     subnets: tuple[IPv4Network | IPv6Network, ...] = option(
         (), read.several(read.subnet), reloadable=True
     )
+    extended_sequence_numbers: bool = option(False, read.flag, reloadable=True)
+    """Whether ESP with it counts to 2^64, from its next keys on; both ends must say the same."""
     puzzle_k: int | None = option(None, PUZZLE_K, reloadable=True)
     """Of our puzzles for it; None: as everybody's."""
 
@@ -347,6 +349,10 @@ class Config:
     def compatibility(self) -> dict[Hit, Quirks]:
         """The compatibility switches of the peers that have any."""
         return {peer.hit: peer.compatibility for peer in self.peers if peer.compatibility}
+
+    def extended_peers(self) -> frozenset[Hit]:
+        """The peers whose sequence numbers have 64 bits."""
+        return frozenset(peer.hit for peer in self.peers if peer.extended_sequence_numbers)
 
     def puzzle_ks(self) -> dict[Hit, int]:
         """The puzzle difficulties of the peers that have one of their own."""

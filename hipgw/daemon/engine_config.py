@@ -70,6 +70,7 @@ def endpoint_config(
         v1_transforms=config.legacy.transforms,
         v1_esp_suites=v1_esp_suites,
         compatibility=(compatible_peers or CompatiblePeers(config)).quirks_of,
+        extended_peers=config.extended_peers(),
         answer_opportunistic=config.opportunistic.answer,
         accept_anonymous=hip.accept_anonymous,
         domain_identifier_type=kind,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hipgw.daemon.cipher_views import cipher_checks
+from hipgw.daemon.extended_numbers import extended_numbers_problems
 from hipgw.daemon.gateway import Gateway
 from hipgw.daemon.interception import interception_check
 from hipgw.daemon.kernel_views import kernel_check
@@ -45,6 +46,7 @@ def health_view(gateway: Gateway) -> list[dict[str, str]]:
             }
         )
     found += gateway.certificates.problems()
+    found += extended_numbers_problems(gateway)
     for part in (gateway.interface, gateway.subnets, gateway.mtus):
         found += part.problems() if part is not None else []
     if config.lab.export_keys is not None:

@@ -12,6 +12,12 @@ from typing import Final
 
 from hipgw.values import Direction, EspSuite, SecurityAssociation
 
+UNCHECKED: Final = {
+    "HMAC-SHA-256-128 [RFC4868]": "ANY 128 bit authentication [no checking]",
+    "HMAC-SHA-1-96 [RFC2404]": "ANY 96 bit authentication [no checking]",
+    "HMAC-MD5-96 [RFC2403]": "ANY 96 bit authentication [no checking]",
+}
+"""For extended sequence numbers: Wireshark's table (4.0) has no column for their upper half."""
 UNCHECKED_256: Final = "ANY 256 bit authentication [no checking]"
 NAMES: Final = {
     EspSuite.NULL_HMAC_SHA256: ("NULL", "HMAC-SHA-256-128 [RFC4868]"),
@@ -38,6 +44,8 @@ def esp_sa_line(sa: SecurityAssociation) -> str:
     ends = (sa.path.local, sa.path.peer)
     source, destination = ends if sa.direction is Direction.OUT else ends[::-1]
     encryption, authentication = NAMES[sa.suite]
+    if sa.is_extended:
+        authentication = UNCHECKED.get(authentication, authentication)
     fields = (
         f"IPv{source.version}",
         str(source),

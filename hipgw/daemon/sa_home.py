@@ -53,6 +53,8 @@ class SaRecord:
     path: Path
     installed_s: float
     """Monotonic seconds."""
+    is_extended: bool = False
+    """Sequence numbers have 64 bits."""
 
 
 @dataclass(slots=True)
@@ -147,6 +149,7 @@ class SaHome:
             sa.peer_lsi,
             sa.path,
             self._clock(),
+            sa.is_extended,
         )
         sas = self._pairs.setdefault(pair, PairSas())
         is_new = sas.put(record)
@@ -263,6 +266,17 @@ class SaHome:
         """Current outbound SAs of an SPI; one, or a few where peers have chosen the same."""
         found = (self.outbound_of(*pair) for pair in self._pairs_out.get(spi, ()))
         return [record for record in found if record is not None and record.spi == spi]
+
+    def inbound_of(self, local: Hit, peer: Hit) -> SaRecord | None:
+        """The newest inbound SA of a pair."""
+        sas = self._pairs.get((local, peer))
+        records = () if sas is None else sas.records
+        return next((one for one in records[::-1] if one.direction is Direction.IN), None)
+
+    def has_extended_numbers(self, local: Hit, peer: Hit) -> bool:
+        """Whether what is sent between two HITs now is numbered with 64 bits."""
+        current = self._current(local, peer)
+        return current is not None and current.is_extended
 
     def way_out(self, local: Hit, peer: Hit) -> WayOut:
         """Where a packet of a pair with an outbound SA has to go now."""

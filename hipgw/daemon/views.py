@@ -242,6 +242,7 @@ def _association(gateway: Gateway, view: AssociationView, now: float) -> dict[st
         "subnets": subnets_of(gateway, view.peer),
         "shotgun": gateway.config.hip.shotgun,
         "compatibility": [str(quirk) for quirk in in_order(view.quirks)],
+        "extended_sequence_numbers": gateway.sas.has_extended_numbers(view.local, view.peer),
         **upkeep_view(view, now, heartbeat_s=gateway.config.hip.heartbeat_s),
         "certificate": certificate_view(view.certificate),
     }
@@ -265,6 +266,7 @@ def _known_peer(gateway: Gateway, hit: Hit) -> dict[str, Any]:
         "subnets": subnets_of(gateway, hit),
         "shotgun": gateway.config.hip.shotgun,
         "compatibility": [str(quirk) for quirk in in_order(gateway.compatible.quirks_of(hit))],
+        "extended_sequence_numbers": hit in gateway.engine.endpoint.config.extended_peers,
         **no_upkeep(),
         "certificate": None,
     }
@@ -307,6 +309,7 @@ def _sa(gateway: Gateway, record: SaRecord, now: float) -> dict[str, Any]:
         "packets": counters.packets if counters else 0,
         "octets": counters.octets if counters else 0,
         "sequence": counters.sequence if counters else 0,
+        "extended_sequence_numbers": record.is_extended,
         "age_s": round(max(now - record.installed_s, 0.0), 3),
         "last_used_s": None if last_used_s is None else round(max(now - last_used_s, 0.0), 3),
         "current": gateway.sas.is_current(record),

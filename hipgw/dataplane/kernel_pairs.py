@@ -20,6 +20,7 @@ from hipgw.netlink.xfrm import (
     PolicyId,
     ReplayEsn,
     Selector,
+    StateFlag,
     StateId,
     Template,
     Usage,
@@ -34,9 +35,11 @@ REQIDS: Final = range(0x4849_0000, 0x4859_0000)
 OWNERSHIP: Final = Ownership(REQIDS)
 PRIORITY: Final = 0x4849
 WINDOW_PACKETS: Final = 1024
-"""Anti-replay, without extended sequence numbers."""
+"""Anti-replay, with and without extended sequence numbers."""
 SOFT_PACKETS: Final = 0xF000_0000
 """Outbound packets after which an event asks for new keys, as in user space."""
+EXTENDED_BITS: Final = 32
+"""More of them in extended sequence numbers."""
 FIRST_PACKET: Final = 1
 """Inbound packets after which an event says that the peer uses an SA."""
 MAPPING_INTERVAL_S: Final = 1
@@ -143,18 +146,20 @@ def encapsulation_of(direction: Direction, path: Path) -> Encapsulation | None:
     return Encapsulation(path.peer_port, path.local_port)
 
 
-def lifetime_of(direction: Direction, soft_octets: int) -> Lifetime:
+def lifetime_of(direction: Direction, soft_octets: int, *, is_extended: bool = False) -> Lifetime:
     """When an event is to come; nothing ends by itself.
 
     Args:
         direction: of the state.
         soft_octets: after which new keys are wanted, 0 for never.
+        is_extended: whether sequence numbers have 64 bits.
     """
+    soft_packets = SOFT_PACKETS << EXTENDED_BITS if is_extended else SOFT_PACKETS
     if direction is Direction.IN:
         return Lifetime(soft_packets=FIRST_PACKET)
     if not soft_octets:
-        return Lifetime(soft_packets=SOFT_PACKETS)
-    return Lifetime(soft_packets=SOFT_PACKETS, soft_octets=soft_octets)
+        return Lifetime(soft_packets=soft_packets)
+    return Lifetime(soft_packets=soft_packets, soft_octets=soft_octets)
 
 
 def state_of(sa: SecurityAssociation, reqid: int, soft_octets: int = 0) -> XfrmState:
@@ -173,9 +178,10 @@ def state_of(sa: SecurityAssociation, reqid: int, soft_octets: int = 0) -> XfrmS
         authentication=algorithms.authentication,
         reqid=reqid,
         replay_window=0,
+        flags=StateFlag.ESN if sa.is_extended else StateFlag(0),
         replay_esn=ReplayEsn(WINDOW_PACKETS),
         encapsulation=encapsulation,
-        lifetime=lifetime_of(sa.direction, soft_octets),
+        lifetime=lifetime_of(sa.direction, soft_octets, is_extended=sa.is_extended),
         mapping_interval_s=MAPPING_INTERVAL_S if is_inbound_udp else None,
     )
 

@@ -128,6 +128,7 @@ class UserBackend:
             sa.peer_hit.packed,
             _lsi_octets(sa.local_lsi),
             _lsi_octets(sa.peer_lsi),
+            extended=sa.is_extended,
         )
 
     def _install_out(self, sa: SecurityAssociation) -> None:
@@ -147,6 +148,7 @@ class UserBackend:
             udp=path.encapsulation is Encapsulation.UDP,
             source_port=path.local_port,
             destination_port=path.peer_port,
+            extended=sa.is_extended,
         )
 
 

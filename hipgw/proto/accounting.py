@@ -49,6 +49,10 @@ class Accountant:
         if spi in {association.spi_in, association.spi_out}:
             if config.rekey_octets and octets >= config.rekey_octets:
                 self._rekeyer.start(association, "octets", now)
-            elif config.rekey_packets and packets >= config.rekey_packets:
+            elif (
+                config.rekey_packets
+                and packets >= config.rekey_packets
+                and not self._core.sas.is_extended(association)
+            ):
                 self._rekeyer.start(association, "packets", now)
         return True

@@ -149,6 +149,9 @@ class EndpointConfig:
     )
     compatibility: Callable[[Hit], Quirks] = has_no_quirks
     """Where a peer is known to leave the RFCs, and is followed; asked for every packet."""
+    extended_peers: frozenset[Hit] = frozenset()
+    """Peers whose next keys come with sequence numbers of 64 bits (RFC 7402 section 3.3.6); HIP has
+    no way to agree on it, so they must be set up for it as well."""
     answer_opportunistic: bool = False
     """Whether an I1 to the NULL HIT gets an R1 (RFC 7401 section 4.1.8)."""
     accept_anonymous: bool = True
@@ -221,7 +224,7 @@ class EndpointConfig:
     rekey_octets: int = 0
     """Inner octets of one security association after which its pair is replaced."""
     rekey_packets: int = 3 << 30
-    """Packets likewise; ESP without extended sequence numbers ends at 2^32."""
+    """Packets likewise, without extended sequence numbers, where ESP ends at 2^32."""
     rekey_with_dh: bool = False
     """Whether our rekeys, and our answers to the peer's, hold a new Diffie-Hellman key."""
     rekey_on_move: bool = False

@@ -99,7 +99,9 @@ class Core:
         self.activity: Final[dict[str, int]] = {}
         self.effects: list[Effect] = []
         self.events: list[Event] = []
-        self.sas: Final = SaLedger(randomness, self._add_effect)
+        self.sas: Final = SaLedger(
+            randomness, self._add_effect, lambda peer: peer in self.config.extended_peers
+        )
         self.local_addresses: tuple[LocalAddress, ...] | None = None
         """Ours, best first; None as long as nobody has told."""
         self.when_established: list[Callable[[Association, float], None]] = []

@@ -216,7 +216,7 @@ class ParallelSas:
             return
         if derived is None or spi_out is None or esp.rekey is not None:
             return
-        core.sas.switch_out(association, spi_out, keying.esp_suite, derived.esp)
+        core.sas.switch_out(association, spi_out, keying.esp_suite, derived.esp, beside=pair.spi_in)
         if esp.is_limited:
             core.sas.limit(association, esp.credit.take(now))
         core.sas.remove(association, Direction.OUT, old_out)

@@ -9,7 +9,7 @@ from hipgw.crypto import EspKeys
 from hipgw.proto.association import UNBOUND, Association
 from hipgw.proto.effects import Effect, InstallSa, LimitPath, MoveSa, RemoveSa
 from hipgw.proto.keying import Keying
-from hipgw.values import Direction, EspSuite, Path, SecurityAssociation, Spi
+from hipgw.values import Direction, EspSuite, Hit, Path, SecurityAssociation, Spi
 from hipgw.values.identifiers import SPI_LEAST
 
 KEPT_BITS: Final = 0xFF
@@ -24,11 +24,17 @@ class SaLedger:
     """
 
     def __init__(
-        self, randomness: Callable[[int], bytes], add_effect: Callable[[Effect], None]
+        self,
+        randomness: Callable[[int], bytes],
+        add_effect: Callable[[Effect], None],
+        is_extended: Callable[[Hit], bool],
     ) -> None:
         self._randomness: Final = randomness
         self._add_effect: Final = add_effect
+        self._is_extended: Final = is_extended
         self._owners: Final[dict[Spi, Association | None]] = {}
+        self._extended: Final[set[Spi]] = set()
+        """Inbound SPIs of pairs with extended sequence numbers, whatever is configured by now."""
 
     # --- SPIs ---
 
@@ -76,7 +82,8 @@ class SaLedger:
 
     def install_out(self, association: Association, spi: Spi, keying: Keying) -> None:
         """Install the outbound SA, which replaces the present one of the pair."""
-        self.switch_out(association, spi, keying.esp_suite, keying.esp)
+        beside = association.spi_in
+        self.switch_out(association, spi, keying.esp_suite, keying.esp, beside=beside)
 
     # --- rekey ---
 
@@ -85,14 +92,31 @@ class SaLedger:
     ) -> None:
         """Install an inbound SA beside the present one."""
         self._owners[spi] = association
+        if self._is_extended(association.peer):
+            self._extended.add(spi)
         keys = suite, esp.encryption_in, esp.authentication_in
-        self._install(association, Direction.IN, spi, keys)
+        self._install(association, Direction.IN, spi, keys, is_extended=spi in self._extended)
 
-    def switch_out(self, association: Association, spi: Spi, suite: EspSuite, esp: EspKeys) -> None:
-        """Install an outbound SA in the place of the present one, which the caller removes."""
+    def switch_out(
+        self,
+        association: Association,
+        spi: Spi,
+        suite: EspSuite,
+        esp: EspKeys,
+        *,
+        beside: Spi | None,
+    ) -> None:
+        """Install an outbound SA in the place of the present one, which the caller removes.
+
+        `beside` is the inbound SPI of the same pair, which says what its sequence numbers are.
+        """
         association.spi_out = spi
         keys = suite, esp.encryption_out, esp.authentication_out
-        self._install(association, Direction.OUT, spi, keys)
+        self._install(association, Direction.OUT, spi, keys, is_extended=beside in self._extended)
+
+    def is_extended(self, association: Association) -> bool:
+        """Whether its present pair has extended sequence numbers."""
+        return association.spi_in in self._extended
 
     def _install(
         self,
@@ -100,6 +124,8 @@ class SaLedger:
         direction: Direction,
         spi: Spi,
         keys: tuple[EspSuite, bytes, bytes],
+        *,
+        is_extended: bool,
     ) -> None:
         suite, encryption_key, authentication_key = keys
         self._add_effect(
@@ -113,6 +139,7 @@ class SaLedger:
                     association.local.hit,
                     association.peer,
                     association.path,
+                    is_extended=is_extended,
                 )
             )
         )
@@ -123,6 +150,7 @@ class SaLedger:
         """Remove one SA, by value: it need not be the present one."""
         if direction is Direction.IN:
             self._owners.pop(spi, None)
+            self._extended.discard(spi)
         association.esp.forget(direction, spi)
         self._add_effect(RemoveSa(direction, spi, association.local.hit, association.peer))
 

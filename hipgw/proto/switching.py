@@ -74,7 +74,13 @@ class Switching:
         keying, theirs = association.keying, rekey.theirs
         if keying is None or theirs is None or old_in is None or old_out is None:
             return
-        core.sas.switch_out(association, Spi(theirs.new_spi), keying.esp_suite, derived.esp)
+        core.sas.switch_out(
+            association,
+            Spi(theirs.new_spi),
+            keying.esp_suite,
+            derived.esp,
+            beside=rekey.spi_in,
+        )
         if esp.is_limited:
             core.sas.limit(association, esp.credit.take(now))
         core.sas.remove(association, Direction.OUT, old_out)

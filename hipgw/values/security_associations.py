@@ -37,6 +37,9 @@ class SecurityAssociation:
     path: Path
     local_lsi: Lsi | None = None
     peer_lsi: Lsi | None = None
+    is_extended: bool = False
+    """Sequence numbers have 64 bits, of which 32 are sent (RFC 7402 section 3.3.6, RFC 4303 2.2.1);
+    both ends must know it, and HIP has no word for it."""
 
 
 @dataclass(frozen=True, slots=True)

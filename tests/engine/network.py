@@ -252,11 +252,7 @@ class Node:
         assert local in self.hits
         out = self.sas[Direction.OUT, spi, peer]
         into = other.sas.get((Direction.IN, spi, local))
-        if into is None or (into.encryption_key, into.authentication_key, into.suite) != (
-            out.encryption_key,
-            out.authentication_key,
-            out.suite,
-        ):
+        if into is None or not is_same_esp(into, out):
             return False
         other.endpoint.esp_received(spi, self.network.now)
         other.settle()
@@ -479,6 +475,14 @@ def exchange(one: Node, other: Node, **how: object) -> None:
     assert other.state(one) is State.ESTABLISHED
 
 
+def is_same_esp(one: SecurityAssociation, other: SecurityAssociation) -> bool:
+    """Whether what is sealed with one is opened with the other."""
+    first, second = (
+        (sa.encryption_key, sa.authentication_key, sa.suite, sa.is_extended) for sa in (one, other)
+    )
+    return first == second
+
+
 def assert_can_open(receiver: Node, sender: Node) -> None:
     """`receiver` has the keys of whatever `sender` sends at this moment."""
     pair = sender.hit, receiver.hit
@@ -488,11 +492,7 @@ def assert_can_open(receiver: Node, sender: Node) -> None:
     out = sender.sas[Direction.OUT, spi, receiver.hit]
     into = receiver.sas.get((Direction.IN, spi, sender.hit))
     assert into is not None, f"{receiver.name} lacks the SA that {sender.name} sends on"
-    assert (into.encryption_key, into.authentication_key, into.suite) == (
-        out.encryption_key,
-        out.authentication_key,
-        out.suite,
-    ), "keys differ"
+    assert is_same_esp(into, out), "keys differ"
 
 
 def assert_joined(one: Node, other: Node) -> None:

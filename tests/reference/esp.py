@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from tests.reference.replay import SetWindow
+from tests.reference.replay import SetWindow, high_half
 
 SUITES: Final = (
     1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x101, 0x102, 0x103, 0x105, 0x106,
@@ -65,6 +65,12 @@ class Keys:
     suite: int
     encryption: bytes
     authentication: bytes
+    is_extended: bool = False
+    """ICVs cover 64 bits of the sequence number (RFC 4303 section 2.2.1)."""
+
+    def high(self, sequence: int) -> bytes:
+        """What is authenticated and not sent."""
+        return (sequence >> 32).to_bytes(4) if self.is_extended else b""
 
     def icv(self, covered: bytes) -> bytes:
         """Of a suite with a MAC of its own."""
@@ -107,47 +113,49 @@ def seal(
     padding: bytes | None = None,
     pad_length: int | None = None,
 ) -> bytes:
-    """SPI..ICV with a 32-bit sequence number; `padding` and `pad_length` may be hostile."""
+    """SPI..ICV with 32 bits of a sequence number; `padding` and `pad_length` may be hostile."""
     if padding is None:
         padding = default_padding(keys.suite, len(payload))
     if pad_length is None:
         pad_length = len(padding)
     clear = payload + padding + bytes([pad_length, next_header])
     header = spi.to_bytes(4) + (sequence & 0xFFFFFFFF).to_bytes(4)
-    return header + iv + encrypt(keys, header, iv, clear)
+    return header + iv + encrypt(keys, header, iv, clear, keys.high(sequence))
 
 
-def encrypt(keys: Keys, header: bytes, iv: bytes, clear: bytes) -> bytes:
+def encrypt(keys: Keys, header: bytes, iv: bytes, clear: bytes, high: bytes) -> bytes:
     """What stands after the IV: `clear` or its ciphertext, and the ICV."""
+    aad = header[:4] + high + header[4:]
     if keys.suite in CCM:
-        return keys.ccm().encrypt(keys.encryption[-3:] + iv, clear, header)
+        return keys.ccm().encrypt(keys.encryption[-3:] + iv, clear, aad)
     if keys.suite in GCM:
         gcm = keys.gcm(iv).encryptor()
-        gcm.authenticate_additional_data(header)
+        gcm.authenticate_additional_data(aad)
         return gcm.update(clear) + gcm.finalize() + gcm.tag[: ICV[keys.suite]]
     if keys.suite == GMAC:
         gcm = keys.gcm(iv).encryptor()
-        gcm.authenticate_additional_data(header + iv + clear)
+        gcm.authenticate_additional_data(aad + iv + clear)
         return clear + gcm.finalize() + gcm.tag
     if keys.suite in CBC:
         cbc = keys.cbc(iv).encryptor()
         clear = cbc.update(clear) + cbc.finalize()
-    return clear + keys.icv(header + iv + clear)
+    return clear + keys.icv(header + iv + clear + high)
 
 
-def decrypt(keys: Keys, packet: bytes) -> bytes:
+def decrypt(keys: Keys, packet: bytes, high: bytes = b"") -> bytes:
     """Payload, padding and trailer of an authentic packet; Dropped when it is not."""
     octets_of_iv, icv = IV[keys.suite], packet[-ICV[keys.suite] :]
     header, iv = packet[:8], packet[8 : 8 + octets_of_iv]
+    aad = header[:4] + high + header[4:]
     body = packet[8 + octets_of_iv : -len(icv)]
     try:
         if keys.suite in CCM:
-            return keys.ccm().decrypt(keys.encryption[-3:] + iv, body + icv, header)
+            return keys.ccm().decrypt(keys.encryption[-3:] + iv, body + icv, aad)
         if keys.suite in (*GCM, GMAC):
-            return _open_gcm(keys, header, iv, body, icv)
+            return _open_gcm(keys, aad, iv, body, icv)
     except InvalidTag:
         raise Dropped("icv_wrong") from None
-    if not hmac.compare_digest(keys.icv(packet[: -len(icv)]), icv):
+    if not hmac.compare_digest(keys.icv(packet[: -len(icv)] + high), icv):
         raise Dropped("icv_wrong")
     if keys.suite not in CBC:
         return body
@@ -155,13 +163,13 @@ def decrypt(keys: Keys, packet: bytes) -> bytes:
     return cbc.update(body) + cbc.finalize()
 
 
-def _open_gcm(keys: Keys, header: bytes, iv: bytes, body: bytes, icv: bytes) -> bytes:
+def _open_gcm(keys: Keys, aad: bytes, iv: bytes, body: bytes, icv: bytes) -> bytes:
     gcm = keys.gcm(iv).decryptor()
     if keys.suite == GMAC:
-        gcm.authenticate_additional_data(header + iv + body)
+        gcm.authenticate_additional_data(aad + iv + body)
         gcm.finalize_with_tag(icv)
         return body
-    gcm.authenticate_additional_data(header)
+    gcm.authenticate_additional_data(aad)
     return gcm.update(body) + gcm.finalize_with_tag(icv)
 
 
@@ -193,23 +201,31 @@ class Inbound:
 
     def open_batch(self, packets: Sequence[bytes]) -> list[tuple[bytes, int] | str]:
         """Per packet (payload, next header) or the name of the reason to drop it."""
-        checked = [self._reason_before(packet) for packet in packets]
+        checked = [self._sequence_before(packet) for packet in packets]
         return [
-            reason if reason != "none" else self._open(packet)
-            for packet, reason in zip(packets, checked, strict=True)
+            outcome if isinstance(outcome, str) else self._open(packet, outcome)
+            for packet, outcome in zip(packets, checked, strict=True)
         ]
 
-    def _reason_before(self, packet: bytes) -> str:
+    def _sequence_before(self, packet: bytes) -> int | str:
+        """What number it must have, or why it is dropped."""
         try:
             check_length(self.keys, packet)
         except Dropped as outcome:
             return str(outcome.args[0])
-        return self.window.check(int.from_bytes(packet[4:8]))
+        sequence = int.from_bytes(packet[4:8])
+        if self.keys.is_extended:
+            high = high_half(self.window.top, sequence, self.window.width)
+            if high is None:
+                return "too_old"
+            sequence |= high << 32
+        reason = self.window.check(sequence)
+        return sequence if reason == "none" else reason
 
-    def _open(self, packet: bytes) -> tuple[bytes, int] | str:
+    def _open(self, packet: bytes, sequence: int) -> tuple[bytes, int] | str:
         try:
-            clear = decrypt(self.keys, packet)
-            reason = self.window.accept(int.from_bytes(packet[4:8]))
+            clear = decrypt(self.keys, packet, self.keys.high(sequence))
+            reason = self.window.accept(sequence)
             return reason if reason != "none" else strip_trailer(clear)
         except Dropped as outcome:
             return str(outcome.args[0])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hipgw._fastpath.contexts import OpenContext, SealContext
@@ -205,6 +205,7 @@ def test_an_authentic_packet_with_wrong_padding_is_marked_too(suite: int) -> Non
     assert context.statistics(0) == (4, 0, 5)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SUITES), st.data())
 def test_any_mixture_ends_as_in_the_reference(suite: int, data: st.DataObject) -> None:
     keys = keys_of(suite)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hipgw._fastpath.reasons import REASON_NAMES
 from hipgw._fastpath.replay import WINDOW_NUMBERS, ReplayWindow
-from tests.reference.replay import SetWindow
+from tests.reference.replay import SetWindow, high_half
 
 STEPS = st.one_of(
     st.integers(-2100, 70),
@@ -69,3 +69,38 @@ def test_a_jump_forgets_no_more_than_it_must() -> None:
 
 def test_zero_is_never_accepted() -> None:
     assert REASON_NAMES[ReplayWindow().accept(0)] == "esp_replayed"
+
+
+HALF = 2**32
+REPLAYED = REASON_NAMES.index("esp_replayed")
+EDGES = [0, 1, 2, 1982, 1983, 1984, 1985, 2**31, HALF - 1985, HALF - 1984, HALF - 2, HALF - 1]
+
+
+@pytest.mark.parametrize("high", [0, 1, 2, 7, HALF - 2, HALF - 1])
+@pytest.mark.parametrize("low", EDGES)
+def test_the_upper_half_is_inferred_as_the_rfc_has_it(high: int, low: int) -> None:
+    window = ReplayWindow()
+    top = high * HALF + low
+    assert window.accept(top) == (0 if top else REPLAYED)
+    for step in range(-2000, 2001):
+        check_full(window, top, (low + step) % HALF)
+    for found in EDGES:
+        check_full(window, top, found)
+
+
+def check_full(window: ReplayWindow, top: int, low: int) -> None:
+    high = high_half(top, low, WINDOW_NUMBERS)
+    if high == HALF:
+        found = window.full(low)
+        assert found is not None, "2^64 is not passed"
+        assert found < HALF
+        assert window.check(found) != 0
+    else:
+        assert window.full(low) == (None if high is None else high * HALF + low)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, HALF - 1))
+def test_any_upper_half(top: int, low: int) -> None:
+    window = ReplayWindow()
+    window.accept(top)
+    check_full(window, top, low)

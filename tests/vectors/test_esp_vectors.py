@@ -1,7 +1,8 @@
 """ESP against vectors made and checked by other tools; sources in this folder's README.
 
 The suite vectors are those of HIPv2, with 64-bit sequence number 0x100000005; their "esp" form
-sends and authenticates the low 32 bits only, as hipgw does without ESN. HIPv1's mandatory suite is
+authenticates the low 32 bits only, as hipgw does without extended sequence numbers, and "esp_esn"
+all of them. HIPv1's mandatory suite is
 in the captures of OpenHIP and HIPL.
 """
 
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from hipgw._fastpath.contexts import OpenContext, SealContext
-from tests.reference.esp import COUNTER_IV, IV, SUITES, Inbound, Keys, seal
+from tests.reference.esp import CBC, COUNTER_IV, IV, SUITES, Inbound, Keys, seal
 from tests.twin.batches import Batch
+from tests.twin.test_esp_extended import EVERYWHERE, choose, fixture_as_before  # noqa: F401
 from tests.vectors.pcap_file import PROTOCOL_ESP, PROTOCOL_HIP, datagrams
 
 FOLDER = Path(__file__).parent / "pcap"
@@ -24,8 +26,10 @@ V1_SECRETS = json.loads((FOLDER / "hipv1-interop-secrets.json").read_text())
 IN_FILE = [suite for suite in SUITES if suite < 0x100]
 V1_AES_128_CBC_HMAC_SHA1 = 0x101
 UDP = 17
+SEQUENCE = 0x1_0000_0005
 ICMPV6 = 58
 AES_GMAC = 15
+EXTENDED = [(suite, name) for suite, name in EVERYWHERE if suite in IN_FILE]
 GMAC_KEY = "4c80cdefbb5d10da906ac73c3613a63422433c64"
 GMAC_PACKET = (
     "0000432100000007000000000000000045000030da3a00008001df3bc0a80005c0a800010800c6cd0200070061626364"
@@ -34,18 +38,22 @@ GMAC_PACKET = (
 """The GMAC case of draft-mcgrew-gcm-test-01 section 4; RFC 4543 has none."""
 
 
-def suite_vector(suite: int) -> tuple[Keys, int, bytes, bytes]:
+def suite_vector(suite: int, form: str = "esp") -> tuple[Keys, int, bytes, bytes]:
     """Keys, SPI, payload, sealed packet."""
     vector = SUITE_VECTORS[str(suite)]
-    keys = Keys(suite, bytes.fromhex(vector["enc_key"]), bytes.fromhex(vector["auth_key"]))
-    assert vector["next_header"] == UDP
+    enc_key, auth_key = bytes.fromhex(vector["enc_key"]), bytes.fromhex(vector["auth_key"])
+    keys = Keys(suite, enc_key, auth_key, is_extended=form == "esp_esn")
+    assert (vector["next_header"], int(vector["seq64"], 16)) == (UDP, SEQUENCE)
     spi = int(vector["spi"], 16)
-    return keys, spi, bytes.fromhex(vector["inner"]), bytes.fromhex(vector["esp"])
+    return keys, spi, bytes.fromhex(vector["inner"]), bytes.fromhex(vector[form])
 
 
 def opened(keys: Keys, spi: int, packets: list[bytes]) -> list[bytes]:
     context = OpenContext()
-    context.add(spi, keys.suite, keys.encryption, keys.authentication)
+    top = SEQUENCE - 9 if keys.is_extended else 0
+    context.add(
+        spi, keys.suite, keys.encryption, keys.authentication, top, extended=keys.is_extended
+    )
     batch = Batch.of(packets, room=0)
     assert context.open_batch(batch.arena, batch.raw) == len(packets)
     assert (batch.desc["next_header"] == UDP).all()
@@ -54,7 +62,10 @@ def opened(keys: Keys, spi: int, packets: list[bytes]) -> list[bytes]:
 
 def sealed(keys: Keys, spi: int, payload: bytes, sequence: int) -> bytes:
     context = SealContext()
-    context.add(spi, keys.suite, keys.encryption, keys.authentication, sequence - 1)
+    context.add(
+        spi, keys.suite, keys.encryption, keys.authentication, sequence - 1,
+        extended=keys.is_extended,
+    )  # fmt: skip
     batch = Batch.of([payload], next_header=UDP, family=6)
     assert context.seal_batch(batch.arena, batch.raw) == 1
     return batch.packet(0)
@@ -102,13 +113,30 @@ def test_the_sequence_number_of_the_vector_gives_the_vector(suite: int) -> None:
 
 
 @pytest.mark.parametrize("suite", IN_FILE)
-def test_the_form_with_extended_numbers_is_refused(suite: int) -> None:
+@pytest.mark.parametrize("extended", [False, True])
+def test_the_other_form_is_refused(suite: int, *, extended: bool) -> None:
     keys, spi, _, _ = suite_vector(suite)
+    other = SUITE_VECTORS[str(suite)]["esp" if extended else "esp_esn"]
     context = OpenContext()
-    context.add(spi, suite, keys.encryption, keys.authentication)
-    batch = Batch.of([bytes.fromhex(SUITE_VECTORS[str(suite)]["esp_esn"])])
+    context.add(spi, suite, keys.encryption, keys.authentication, SEQUENCE - 9, extended=extended)
+    batch = Batch.of([bytes.fromhex(other)])
     assert context.open_batch(batch.arena, batch.raw) == 0
-    assert batch.reason(0) == "icv_wrong"
+    assert batch.reason(0) == ("icv_wrong" if extended else "too_old")
+
+
+@pytest.mark.parametrize(("suite", "name"), EXTENDED)
+def test_extended_numbers_with_every_backend(suite: int, name: str) -> None:
+    """Octet for octet where nothing is random: IVs that count have 64 bits already."""
+    keys, spi, payload, packet = suite_vector(suite, "esp_esn")
+    choose(suite, name)
+    assert opened(keys, spi, [packet]) == [payload]
+    found = sealed(keys, spi, payload, SEQUENCE)
+    iv = found[8 : 8 + IV[suite]]
+    assert found == seal(keys, spi, SEQUENCE, payload, next_header=UDP, iv=iv)
+    if suite not in CBC:
+        assert found == packet
+    iv = packet[8 : 8 + IV[suite]]
+    assert seal(keys, spi, SEQUENCE, payload, next_header=UDP, iv=iv) == packet
 
 
 def test_gmac_authenticates_the_iv_as_the_author_of_rfc_4543_says() -> None:

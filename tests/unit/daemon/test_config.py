@@ -86,6 +86,7 @@ def test_peer_example_of_the_sample_holds_every_key(tmp_path: Path) -> None:
         legacy=True,
         compatibility=PRESETS["cutehip"] | {Quirk.SHORT_LOCATOR},
         subnets=(IPv4Network("192.168.7.0/24"), IPv6Network("fd00:7::/64")),
+        extended_sequence_numbers=True,
         puzzle_k=12,
     )
 

@@ -74,6 +74,18 @@ def test_a_pair_has_exact_selectors_a_window_and_one_request_id(
     assert kernel.log == ["add 0x4321", "policy in 0x0", "add 0x1234", "policy out 0x1234"]
 
 
+def test_numbers_of_64_bits_where_they_are_wanted(
+    kernel: KernelTables, backend: KernelBackend
+) -> None:
+    for sa in (IN, OUT):
+        backend.install(replace(sa, is_extended=True))
+    into, out = kernel.held.values()
+    for state in (into, out):
+        assert StateFlag.ESN in state.flags
+        assert state.replay_esn is not None
+    assert (into.lifetime.soft_packets, out.lifetime.soft_packets) == (1, 0xF << 60)
+
+
 def test_new_outbound_keys_are_in_use_before_the_old_ones_go(
     kernel: KernelTables, backend: KernelBackend
 ) -> None:

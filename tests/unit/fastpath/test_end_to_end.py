@@ -211,6 +211,40 @@ def test_the_last_sequence_number_is_the_last() -> None:
         assert dropped(before, a.path.counters()) == {"sequence_spent": 2}
 
 
+@pytest.mark.parametrize("suite", [7, 8, 13])
+def test_extended_numbers_go_on_beyond_the_last_of_the_others(suite: int) -> None:
+    """And nobody asks for new keys, until 1/16 of 2^64 is left."""
+    with running_hosts(2) as (a, b):
+        hits, lsis, last = (HIT_A, HIT_B), (NO_LSI, NO_LSI), 0xFFFFFFFF
+        b.install_in(SPI_AB, hits[::-1], lsis, suite=suite, sequence=last - 5, extended=True)
+        a.install_out(SPI_AB, hits, lsis, b.port, suite=suite, sequence=last - 2, extended=True)
+        before = a.path.counters(), b.path.counters()
+        for number in range(6):
+            a.application.send(hit_udp(bytes([number])))
+            assert b.application.recv(4096)[-1] == number
+        for host, counted in zip((a, b), before, strict=True):
+            assert dropped(counted, host.path.counters()) == {}
+            wait_until(lambda host=host: host.path.sa_statistics()[0][4] == last + 4)
+        assert a.path.take_punts() == []
+        a.install_out(SPI_AB, hits, lsis, b.port, suite=suite, sequence=0xF << 60, extended=True)
+        a.application.send(hit_udp(b"x"))
+        assert a.punts(1) == [(PUNT_EXPIRE, HIT_A + HIT_B, (SPI_AB,))]
+
+
+def test_a_move_never_goes_back_to_the_first_numbers() -> None:
+    """New addresses leave a gap, but never past the last number: a nonce would come twice."""
+    with running_hosts(2) as (a, b):
+        for sequence in (2**64 - 2, 0):
+            a.install_out(
+                SPI_AB, (HIT_A, HIT_B), (NO_LSI, NO_LSI), b.port, sequence=sequence, extended=True
+            )
+        before = a.path.counters()
+        a.application.send(hit_udp(b"x"))
+        wait_until(lambda: a.path.counters()["sequence_spent"] == 1)
+        assert dropped(before, a.path.counters()) == {"sequence_spent": 1}
+        assert a.path.sa_statistics()[0][4] == 2**64 - 1
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_hip_over_udp_is_punted_with_its_addresses(family: int) -> None:
     with running_hosts(2, family) as (a, b):

@@ -191,6 +191,7 @@ class Host:
         *,
         suite: int = 13,
         sequence: int = 0,
+        extended: bool = False,
     ) -> None:
         encryption, authentication = KEYS[suite]
         packed = socket.inet_pton(
@@ -210,14 +211,23 @@ class Host:
             source_port=self.port,
             destination_port=to_port,
             sequence=sequence,
+            extended=extended,
         )
 
     def install_in(
-        self, spi: int, hits: tuple[bytes, bytes], lsis: tuple[bytes, bytes], *, suite: int = 13
+        self,
+        spi: int,
+        hits: tuple[bytes, bytes],
+        lsis: tuple[bytes, bytes],
+        *,
+        suite: int = 13,
+        sequence: int = 0,
+        extended: bool = False,
     ) -> None:
         encryption, authentication = KEYS[suite]
         keys = bytes(range(encryption)), bytes(range(authentication))
-        self.path.install_in(spi, suite, *keys, *hits, *lsis)
+        numbers = {"sequence": sequence, "extended": extended}
+        self.path.install_in(spi, suite, *keys, *hits, *lsis, **numbers)
 
     def punts(self, count: int) -> list[tuple[int, bytes, tuple[object, ...]]]:
         """Exactly the next `count` punts."""
