@@ -50,7 +50,7 @@ UNITS: Final = 5
 """Of a flow that must arrive after a fault."""
 SAMPLE_S: Final = 1.0
 STREAM_OCTETS_S: Final = 2_000_000.0
-STOP_S: Final = 15.0
+STOP_S: Final = 60.0
 SETTINGS: Final = {"hip": {"announce_locators": True, "rekey_octets": 100_000_000}}
 
 
@@ -135,7 +135,7 @@ def soak(run: Run, lab: Lab, seed: int, show: Callable[[str], None]) -> None:
             key = f"net.ipv6.conf.{interface}.keep_addr_on_down=1"
             host.run(["sysctl", "-qw", key])
     lab.start_daemons()
-    a.run(["ping", "-n", "-c", "1", "-W", "10", str(b.hit)])
+    a.run(["ping", "-n", "-c", "1", "-W", "30", str(b.hit)])
     flows = flows_between(a, b)
     for flow in flows:
         flow.start()

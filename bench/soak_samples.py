@@ -77,6 +77,8 @@ def judge_memory(samples: Sequence[Sample], host: str) -> Check:
     ours = [one for one in samples if one.host == host]
     last_s = ours[-1].at_s
     early = [one.resident_octets for one in ours if last_s / 4 <= one.at_s <= last_s / 2]
+    if not early:  # one fault took so long
+        early = [next(one.resident_octets for one in ours if one.at_s >= last_s / 4)]
     late = [one.resident_octets for one in ours if one.at_s >= last_s * 0.8]
     growth = statistics.median(late) - statistics.median(early)
     warm = [one for one in ours if one.at_s >= last_s / 4]

@@ -252,7 +252,7 @@ def _iperf3(client: LabHost, server: LabHost, destination: str, seconds: int) ->
     done = client.run(
         ["iperf3", "-c", destination, "-t", str(seconds), "-J"],
         check=False,
-        timeout_s=seconds + 30,
+        timeout_s=seconds + 60,
     )
     try:
         document = json.loads(done.stdout)

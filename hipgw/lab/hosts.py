@@ -119,7 +119,7 @@ class LabHost:
         argv: Sequence[str],
         *,
         check: bool = True,
-        timeout_s: float = 60.0,
+        timeout_s: float = 180.0,
         stdin: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:

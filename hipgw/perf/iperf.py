@@ -12,7 +12,7 @@ from hipgw.lab.hosts import LabHost
 from hipgw.lab.readiness import wait_for_words
 
 READY_PATIENCE_S: Final = 30.0
-GRACE_S: Final = 30.0
+GRACE_S: Final = 60.0
 """How much longer than asked a run may take."""
 MOST_MBIT_PER_S: Final = 0
 """As much as goes."""

@@ -11,7 +11,7 @@ from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 
 PAUSE_S: Final = 0.02
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 """After the end of what went on beside."""
 TIME: Final = re.compile(r"time=([\d.]+) ms")
 

@@ -491,7 +491,8 @@ def sizes_of(endpoint: Endpoint) -> Sizes:
     for one in found:
         if isinstance(one, CONTAINERS) and id(one) not in attributes:
             entries += len(one)
-    return Sizes(entries - len(endpoint.activity), passing)
+    by_reason = len(endpoint.latest_drops)  # no more than there are reasons, whatever comes
+    return Sizes(entries - len(endpoint.activity) - by_reason, passing)
 
 
 def peer_host_id(world: World) -> bytes:

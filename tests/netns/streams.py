@@ -137,6 +137,10 @@ class CountingDatagrams:
 
     def __enter__(self) -> Self:
         self._receiver.start()
+        # Until the control plane has said whose the port is, a datagram may overtake another one.
+        self._client.send(NUMBER.pack(0))
+        self.sent = 1
+        until(lambda: bool(self.numbers), "the first datagram")
         self._sender.start()
         return self
 

@@ -19,6 +19,7 @@ from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.values.quirks import PRESETS, in_order
+from tests.netns import seen
 from tests.netns.streams import until
 
 pytestmark = pytest.mark.netns
@@ -82,7 +83,7 @@ def test_all_habits_of_cutehip_at_once() -> None:
             assert peer["state"] == "ESTABLISHED"
             assert peer["esp_suite"] == "FULL_AES_256_CBC_HMAC_SHA256"
             assert peer["compatibility"] == [str(quirk) for quirk in in_order(PRESETS["cutehip"])]
-            assert drops(host) == set()
+        assert seen.drops(a, b) == set()
         hipgw(a, "rekey", str(b.hit))
         carry(b, a)
         said = hipgw(b, "status")

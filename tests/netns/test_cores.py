@@ -226,7 +226,9 @@ def test_pinned_workers_that_poll_carry_packets_after_the_privileges_are_gone() 
         assert hub.daemon is not None
         tasks = [int(task.name) for task in Path(f"/proc/{hub.daemon.pid}/task").iterdir()]
         alone = [frozenset(os.sched_getaffinity(task)) for task in tasks]
-        assert sorted(core for one in alone if len(one) == 1 for core in one) == sorted(expected)
+        pinned = sorted(core for one in alone if len(one) == 1 for core in one)
+        # Where there is one core, every thread has no other.
+        assert pinned == (sorted(expected) if len(cores) > 1 else cores * len(alone))
         if GIVES_SLICES:
             assert [slice_us_of(task) for task in tasks].count(350) == len(expected)
         with NumberedFlows(hub, other, other.hit, FLOWS) as flows:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from hipgw.lab.capture import sightings
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.lab.topology import multihomed, pair
 from hipgw.wire import PacketType
+from tests.netns.seen import said
 from tests.netns.streams import CountingStream, until
 
 pytestmark = pytest.mark.netns
@@ -250,8 +250,8 @@ def test_manual_update_announces_our_locators(tmp_path: Path) -> None:
         with b.capture(file):
             done = a.run(["hipgw", "hipconf", "daemon", "manual-update", str(b.hit)])
             assert done.stdout == SENT
-            until(lambda: len(sightings(file)) >= 3, "three packets")
-        seen = sightings(file)
+            until(lambda: len(said(file)) >= 3, "three packets")
+        seen = said(file)
         assert [sighting.packet_type for sighting in seen] == [PacketType.UPDATE] * 3
         assert [str(sighting.source)[-1] for sighting in seen] == ["1", "2", "1"]
 
@@ -264,8 +264,8 @@ def test_a_new_address_is_verified_in_three_packets(tmp_path: Path) -> None:
         with b.capture(file):
             address(a, "delete", OLD[4])
             address(a, "add", NEW[4])
-            until(lambda: len(sightings(file)) >= 3, "three packets")
-        seen = sightings(file)
+            until(lambda: len(said(file)) >= 3, "three packets")
+        seen = said(file)
         assert [sighting.packet_type for sighting in seen] == [PacketType.UPDATE] * 3
         assert [str(sighting.source) for sighting in seen] == [
             "10.77.0.101",

@@ -50,9 +50,9 @@ def test_a_router_between_the_hosts_counts(encapsulation: str, family: int, tmp_
         assert {packet[IP].ttl for packet in lsis} == {32, 64}
         assert far != here
         # One hop is not enough, and two are.
-        command = ["ping", "-n", "-c", "1", "-W", "30", str(b.hit), "-t"]
-        assert a.run([*command, "1"], check=False).returncode == 1
-        assert a.run([*command, "2"]).returncode == 0
+        command = ["ping", "-n", "-c", "1", str(b.hit)]
+        assert a.run([*command, "-t", "1", "-W", "1"], check=False).returncode == 1
+        assert a.run([*command, "-t", "2", "-W", "30"]).returncode == 0
 
 
 def hop(source: LabHost, target: str, limit: int) -> str:

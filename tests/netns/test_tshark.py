@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hipgw.lab.network import Lab
+from tests.netns.seen import said
 from tests.netns.streams import until
 
 pytestmark = pytest.mark.netns
@@ -112,9 +113,11 @@ def test_wireshark_finds_nothing_odd_and_opens_everything(recorded: Recorded) ->
     control = recorded.dissect("hip", "hip.packet_type", "hip.checksum.status", "_ws.malformed")
     assert not [packet for packet in control if "_ws.malformed" in packet]
     kinds = [int(packet["hip.packet_type"][0]) for packet in control]
-    assert kinds == [1, 2, 3, 4, 18, 19]  # I1 R1 I2 R2, at the end CLOSE CLOSE_ACK
+    assert set(kinds) == {1, 2, 3, 4, 18, 19}
+    # I1 R1 I2 R2, at the end CLOSE CLOSE_ACK
+    assert [one.packet_type for one in said(recorded.file)] == [1, 2, 3, 4, 18, 19]
     if recorded.encapsulation == "raw":
-        assert [packet["hip.checksum.status"] for packet in control] == [["1"]] * 6  # good
+        assert all(packet["hip.checksum.status"] == ["1"] for packet in control)  # good
 
     esp = recorded.dissect(
         "esp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+ALONE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""What is on the path of this run is not what was installed."""
 
 pytestmark = pytest.mark.slow
 
@@ -54,14 +58,18 @@ def test_wheel_installs_and_runs(archives: tuple[Path, Path], tmp_path: Path) ->
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", python, "install", "-q", archives[1]],
         check=True,
+        env=ALONE,
     )
     for command in ("hipgw", "hipconf"):
         assert (python.parent / command).exists()
     said = subprocess.run(
         [python.parent / "hipgw", "--version"], check=True, capture_output=True, text=True,
-        cwd=tmp_path,
+        cwd=tmp_path, env=ALONE,
     ).stdout  # fmt: skip
     assert "0.1.0" in said
     subprocess.run(
-        [python, "-c", "from hipgw._fastpath.worker import DataPath"], check=True, cwd=tmp_path
+        [python, "-c", "from hipgw._fastpath.worker import DataPath"],
+        check=True,
+        cwd=tmp_path,
+        env=ALONE,
     )

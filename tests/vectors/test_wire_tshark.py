@@ -140,7 +140,7 @@ def tshark(packets: list[bytes], folder: Path) -> list[dict[str, str]]:
     command = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "separator=;"]
     for field in FIELDS:
         command += ["-e", field]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     lines = done.stdout.splitlines()
     return [dict(zip(FIELDS, line.split(";"), strict=True)) for line in lines]
 

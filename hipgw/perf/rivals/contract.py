@@ -20,7 +20,7 @@ from hipgw.errors import HostError
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 
-PATIENCE_S: Final = 15.0
+PATIENCE_S: Final = 60.0
 END_PATIENCE_S: Final = 5.0
 POLL_S: Final = 0.05
 

@@ -47,6 +47,13 @@ def test_memory_may_grow_while_everything_is_new() -> None:
     assert judge_memory(samples, "a").is_good
 
 
+def test_memory_is_judged_though_one_fault_took_half_of_the_run() -> None:
+    samples = [one for one in run_of(100, 0) if not 20 < one.at_s < 60]
+    assert judge_memory(samples, "a").is_good
+    samples = [one for one in run_of(100, GROWTH_OCTETS / 10) if not 20 < one.at_s < 60]
+    assert not judge_memory(samples, "a").is_good
+
+
 def test_a_descriptor_that_stays_is_a_leak() -> None:
     samples = run_of(100, 0)
     samples[:10] = run_of(9, 0, descriptors=18)

@@ -41,7 +41,7 @@ class MemoryControlServer:
         # A connection wakes accept(); its empty request ends the loop.
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
             last.connect(str(self.path))
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
         assert not self._thread.is_alive()
         self._listener.close()
 

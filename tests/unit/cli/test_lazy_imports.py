@@ -30,7 +30,7 @@ HEAVY = {"numpy", "asyncio", "pyroute2", "cryptography", "ipaddress", "tomllib",
 def modules_after(*arguments: str, socket_path: str = "") -> tuple[int, set[str], str]:
     said = subprocess.run(
         [sys.executable, "-c", PROBE, *arguments],
-        env={**os.environ, "HIPGW_SOCKET": socket_path},
+        env={**os.environ, "HIPGW_SOCKET": socket_path, "COLUMNS": "80"},
         capture_output=True,
         text=True,
         check=True,

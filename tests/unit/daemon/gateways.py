@@ -282,7 +282,7 @@ def tell(directory: FilePath, story: Story, config: Config | None = None) -> Non
     async def run() -> None:
         a, b = await gateway_pair(directory, config)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await story(a, b)
         finally:
             a.engine.close()

@@ -19,7 +19,7 @@ from hipgw.values import Direction, EspSuite
 from tests.unit.daemon.gateways import MemoryGateway, gateway_pair, ipv6_packet, settled
 from tests.unit.dataplane.kernel_tables import KernelTables
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Kernel:

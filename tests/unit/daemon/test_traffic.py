@@ -243,7 +243,7 @@ def test_both_hosts_begin_at_once(tmp_path: Path) -> None:
         packets = ipv6_packet(a.hit, b.hit, b"1"), ipv6_packet(b.hit, a.hit, b"2")
         a.traffic.on_no_sa(packets[0], ())
         b.traffic.on_no_sa(packets[1], ())
-        for _ in range(200):
+        for _ in range(6000):
             await asyncio.sleep(0.01)
             if a.data_path.injected and b.data_path.injected:
                 break

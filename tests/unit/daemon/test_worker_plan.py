@@ -86,7 +86,7 @@ def test_a_pinned_worker_runs_on_its_core() -> None:
             slice_us=250,
         )
         workers.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(seen) < 3:
                 await asyncio.sleep(0.001)
         assert workers.stop()

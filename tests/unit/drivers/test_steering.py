@@ -16,7 +16,7 @@ from hipgw.errors import HostError
 
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def arrivals(sockets: list[socket.socket], count: int) -> list[tuple[int, bytes]]:

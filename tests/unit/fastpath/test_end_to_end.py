@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 
 import pytest
 
@@ -366,22 +367,24 @@ def test_a_worker_runs_in_one_thread_only() -> None:
 def test_esp_of_strangers_is_told_of_once_a_second_for_each_source(family: int) -> None:
     with running_hosts(2, family) as (a, b):
         esp = (0x1234_5678).to_bytes(4) + bytes(60)
+        began_s = time.monotonic()
         for _ in range(50):
             a.udp.sendto(esp, (b.address, b.port))
         wait_until(lambda: b.path.counters()["spi_unknown"] == 50)
         packed = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a.address)
         told = b.path.take_punts()
         assert told[0] == (PUNT_STRANGE, b"", (packed, a.port, 17, 0x1234_5678))
-        assert len(told) <= 2, "the fifty packets came within a second or two"
+        assert len(told) <= 2 + time.monotonic() - began_s
 
 
 def test_a_flood_from_many_sources_is_told_of_in_part() -> None:
     with running_hosts(1) as (b,):
+        began_s = time.monotonic()
         for last in range(1, 201):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.bind((f"127.0.{last % 3}.{last}", 0))
                 stranger.sendto((0x1000 + last).to_bytes(4) + bytes(60), (b.address, b.port))
         wait_until(lambda: b.path.counters()["spi_unknown"] == 200)
         told = b.path.take_punts(500)
-        assert 20 < len(told) <= 128
+        assert 20 < len(told) <= 64 * (2 + time.monotonic() - began_s)
         assert all(kind == PUNT_STRANGE for kind, _, _ in told)
