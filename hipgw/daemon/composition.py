@@ -41,6 +41,7 @@ from hipgw.daemon.kept_tasks import keep_running
 from hipgw.daemon.kernel_opening import clear_kernel_leftovers, open_kernel_side
 from hipgw.daemon.logs import RateLimitedLog
 from hipgw.daemon.lsis import LsiRegistry
+from hipgw.daemon.mss_clamp import clear_mss_rules
 from hipgw.daemon.own_identities import start_identities
 from hipgw.daemon.path_mtu import PathMtus
 from hipgw.daemon.readiness import notify
@@ -152,7 +153,7 @@ class Daemon:
         resolver.refresh()
         mtu_octets, lsi_mtu_octets = self._mtus(resolver)
         interception = Interception(config)
-        cleared = interception.clear_leftovers()
+        cleared = interception.clear_leftovers() + clear_mss_rules(config.state.directory)
         if cleared:
             log.info("rules of a killed daemon cleared", extra={"count": cleared})
         plan = plan_workers(config.datapath, allowed_cores())
@@ -268,6 +269,7 @@ class Daemon:
         import hipgw.netlink.filter_chains  # noqa: PLC0415
         import hipgw.netlink.links  # noqa: PLC0415
         import hipgw.netlink.monitor  # noqa: PLC0415
+        import hipgw.netlink.mss_rules  # noqa: PLC0415
         import hipgw.netlink.next_hop  # noqa: PLC0415
         import hipgw.netlink.packet_filter  # noqa: PLC0415
         import hipgw.netlink.prefix_routes  # noqa: PLC0415
@@ -277,7 +279,8 @@ class Daemon:
         state = self._config.state.directory
         for path in (self._config.control.socket.parent, state, *state.iterdir()):
             os.chown(path, uid, gid)
-        privileges.drop_to_user(name, for_children=bool(queue_numbers(self._config)))
+        has_rules = self._config.datapath.backend is not Preference.USER
+        privileges.drop_to_user(name, for_children=has_rules or bool(queue_numbers(self._config)))
 
     def _mtus(self, resolver: Resolver) -> tuple[int, int]:
         """MTU of hip0 and of its LSI route: what the operator says, or computed."""

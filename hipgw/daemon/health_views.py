@@ -100,6 +100,8 @@ def doctor_view(gateway: Gateway) -> list[dict[str, str]]:
     checks.append(interception_check(where, counters, overruns))
     split = gateway.sas.split
     checks.append(kernel_check(gateway.kernel, [] if split is None else split.refusals()))
+    if gateway.subnets is not None and gateway.subnets.tunnels is not None:
+        checks.append(gateway.subnets.tunnels.clamp.check())
     for entry in health_view(gateway):
         add("health", is_good=False, detail=entry["problem"], remedy=entry["remedy"])
     return checks

@@ -90,6 +90,8 @@ class Reloader:
         self._take(live_config, PeerPuzzles.of(live_config))
         self._gateway.opportunity.follow()
         self._gateway.take_certificates(certificates)
+        if self._gateway.subnets is not None and self._gateway.subnets.tunnels is not None:
+            self._gateway.subnets.tunnels.ask_again()
         self._gateway.changed_by_hand = frozenset()
         return Reloaded(tuple(live), tuple(fixed))
 

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from hipgw.daemon.first_packets import Pair
 from hipgw.daemon.gateway import Gateway
-from hipgw.daemon.subnet_tunnels import SubnetTunnels
+from hipgw.daemon.mss_clamp import MssClamp
+from hipgw.daemon.subnet_tunnels import SubnetTunnels, tunnel_prefix
 from hipgw.errors import HostError
 from hipgw.policy import SubnetTable, flatten, ingress_rules
 from hipgw.policy.subnets import Network, Ranges
@@ -53,14 +54,16 @@ class SubnetRoutes:
         self._refused: tuple[str, ...] = ()
         self._lock = threading.Lock()
         split = gateway.sas.split
+        interface = gateway.config.network.interface
         self.tunnels: Final = (
             None
             if split is None
             else SubnetTunnels(
                 split,
-                gateway.config.network.interface,
+                interface,
                 lambda: gateway.facts.mtu_octets,
                 self._set_routes,
+                MssClamp(interface, tunnel_prefix(interface), gateway.config.state.directory),
             )
         )
         """Devices of the kernel for peers that it carries."""
@@ -88,6 +91,7 @@ class SubnetRoutes:
                 {peer: ingress_rules(peer, prefixes, here) for peer in self._table.owners},
                 self._local_of,
                 copies_class=bool(gateway.config.network.traffic_class),
+                clamps_mss=gateway.config.gateway.clamp_mss,
             )
         self.set_routes()
 

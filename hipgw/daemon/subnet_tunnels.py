@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from hipgw.daemon.kept_tasks import Pauses
+from hipgw.daemon.mss_clamp import MssClamp
 from hipgw.dataplane.composite import CompositeBackend
 from hipgw.dataplane.kernel_pairs import IPV6_HEADER_OCTETS
 from hipgw.errors import HostError
@@ -28,15 +29,21 @@ if TYPE_CHECKING:
     from hipgw.netlink.tunnels import Tunnel
 
 NOT_YET: Final = "the tunnel of its subnets is not made yet"
+MTU_TO_COME: Final = 0
 INTERFACE_LETTERS: Final = 6
 """Of a name of 15 at most: eight more are of the HIT."""
 
 log = logging.getLogger(__name__)
 
 
+def tunnel_prefix(interface: str) -> str:
+    """How the names of the devices of a daemon with this HIP interface begin."""
+    return f"{interface[:INTERFACE_LETTERS]}-"
+
+
 def tunnel_name(interface: str, peer: Hit) -> str:
     """Name of the device to a peer."""
-    return f"{interface[:INTERFACE_LETTERS]}-{peer.packed[-4:].hex()}"
+    return tunnel_prefix(interface) + peer.packed[-4:].hex()
 
 
 class SubnetTunnels:
@@ -52,6 +59,8 @@ class SubnetTunnels:
         interface: str,
         mtu_octets: Callable[[], int],
         set_routes: Callable[[], None],
+        clamp: MssClamp,
+        *,
         pauses: Pauses | None = None,
     ) -> None:
         """Make none before `want`.
@@ -61,6 +70,7 @@ class SubnetTunnels:
             interface: `[network] interface`.
             mtu_octets: its MTU, as it is now.
             set_routes: brings the routes up to date; asks `device_for`; is called in any thread.
+            clamp: lowers the MSS of TCP connections through the devices.
             pauses: before what the kernel refused is tried again.
         """
         self._split: Final = split
@@ -68,6 +78,8 @@ class SubnetTunnels:
         self._mtu_octets = mtu_octets
         self._set_routes = set_routes
         self._pauses = pauses or Pauses()
+        self.clamp: Final = clamp
+        self._clamps_mss = False
         self.on_settled: Callable[[], None] = lambda: None
         self._wanted: dict[Hit, Tunnel] = {}
         self._made: dict[Hit, Tunnel] = {}
@@ -93,6 +105,7 @@ class SubnetTunnels:
         local_of: Callable[[Hit], Hit],
         *,
         copies_class: bool,
+        clamps_mss: bool,
     ) -> None:
         """These peers have subnets from now on.
 
@@ -100,6 +113,7 @@ class SubnetTunnels:
             rules: what each may send.
             local_of: our HIT towards a peer.
             copies_class: see `Tunnel`.
+            clamps_mss: the MSS of TCP connections is lowered to what the devices carry.
         """
         # This import takes 0.15 s, and nothing without subnets needs it.
         from hipgw.netlink.tunnels import Tunnel  # noqa: PLC0415
@@ -110,7 +124,13 @@ class SubnetTunnels:
             )
             for peer, taken in rules.items()
         }
+        self._clamps_mss = clamps_mss
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """The operator has said something: what the kernel refused it may not refuse any more."""
         self._reasons.clear()
+        self.clamp.ask_again()
         self._dirty.set()
 
     def device_for(self, peer: Hit) -> str:
@@ -124,7 +144,21 @@ class SubnetTunnels:
 
     def _on_changed(self, _local: Hit, peer: Hit) -> None:
         if peer in self._wanted or peer in self._made:
+            if peer not in self._up and self._is_used(peer):
+                self._open(self._made[peer])
             self._dirty.set()
+
+    def _open(self, tunnel: Tunnel) -> None:
+        """Be ready for what the peer sends as soon as it may; MTU and routes follow."""
+        from hipgw.netlink.tunnels import switch_on  # noqa: PLC0415
+
+        try:
+            if self._split.kernel.open_tunnel(tunnel.local, tunnel.peer):
+                switch_on(tunnel.name)
+                self._up[tunnel.peer] = MTU_TO_COME
+        except (XfrmError, HostError) as error:
+            # `_raise` tries again, and then it is a refusal.
+            log.debug("tunnel not open yet", extra={"reason": error})
 
     def mtu_changed(self) -> None:
         """The interface carries longer or shorter packets."""
@@ -160,6 +194,7 @@ class SubnetTunnels:
         for peer, tunnel in self._wanted.items():
             if peer not in self._made and peer not in self._reasons:
                 await self._make(tunnel)
+        self.clamp.want(is_wanted=self._clamps_mss and bool(self._made))
         for peer in filter(self._is_used, list(self._made)):
             await self._raise(self._made[peer])
         await self._route(frozenset(filter(self._has_route, self._up)))
@@ -233,6 +268,7 @@ class SubnetTunnels:
     def close(self) -> None:
         """Remove every device; harmless twice."""
         self._thread.shutdown(cancel_futures=True)
+        self.clamp.close()
         if self._wanted or self._made:
             clear_tunnels(self._interface)
         self._wanted, self._made, self._up = {}, {}, {}

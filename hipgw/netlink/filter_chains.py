@@ -1,7 +1,9 @@
 """Whether this host has a packet filter that packets of its own would pass.
 
-Looked at, not understood: any table of the legacy kind, and any chain of nf_tables that stands in
-the way of IP packets, counts.  Formats: nf_tables' netlink messages, linux/netfilter/nf_tables.h.
+Looked at, not understood: any rule, and any policy other than to accept, counts, but for those that
+only see packets between other hosts (FORWARD).  What looks at arriving packets counts, too: it may
+remember what this host has sent.  Formats: netlink messages of linux/netfilter/nf_tables.h;
+for the legacy kind `legacy_tables`.
 """
 
 from __future__ import annotations
@@ -9,19 +11,24 @@ from __future__ import annotations
 import errno
 import socket as sockets
 import struct
-from pathlib import Path
 from typing import Final
 
+from hipgw.netlink.legacy_tables import has_legacy_rules
 from hipgw.netlink.next_hop import attributes
 from hipgw.netlink.rtnetlink_events import MESSAGE_HEADER, messages
 
-LEGACY_TABLES: Final = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
 NETLINK_NETFILTER: Final = 12
 NF_FAMILIES: Final = frozenset({1, 2, 10})
 """inet, ip, ip6 of linux/netfilter.h."""
 NFT_GETCHAIN: Final = 10 << 8 | 4
 NFT_NEWCHAIN: Final = 10 << 8 | 3
 NFTA_CHAIN_HOOK: Final = 4
+NFTA_CHAIN_POLICY: Final = 5
+NFTA_CHAIN_USE: Final = 6
+"""How many rules it has."""
+NFTA_HOOK_HOOKNUM: Final = 1
+NF_INET_FORWARD: Final = 2
+NF_ACCEPT: Final = 1
 NLA_TYPE_MASK: Final = 0x3FFF
 NLM_F_REQUEST_DUMP: Final = 0x1 | 0x300
 NLMSG_ERROR: Final = 2
@@ -29,6 +36,7 @@ NLMSG_DONE: Final = 3
 FILTER_HEADER: Final = struct.Struct(">BBH")
 """struct nfgenmsg: family, version, resource."""
 ERROR: Final = struct.Struct("=i")
+NUMBER: Final = struct.Struct(">I")
 NO_NF_TABLES: Final = frozenset(
     {errno.EINVAL, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.ENOENT}
 )
@@ -39,20 +47,7 @@ PATIENCE_S: Final = 1.0
 
 def has_filter() -> bool:
     """Whether rules of somebody may stand in the way; True when the kernel does not say."""
-    return _has_legacy_tables() or _has_chains()
-
-
-def _has_legacy_tables() -> bool:
-    """The kernel names those that were made in this network namespace."""
-    for names in LEGACY_TABLES:
-        try:
-            if names.read_text(encoding="ascii").strip():
-                return True
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return True
-    return False
+    return has_legacy_rules() or _has_chains()
 
 
 def _has_chains() -> bool:
@@ -80,8 +75,26 @@ def _read(octets: bytes) -> bool | None:
             return False
         if kind == NLMSG_ERROR:
             return -ERROR.unpack_from(body)[0] not in NO_NF_TABLES
-        if kind == NFT_NEWCHAIN and body[:1] and body[0] in NF_FAMILIES:
-            found = attributes(body, FILTER_HEADER.size)
-            if any(number & NLA_TYPE_MASK == NFTA_CHAIN_HOOK for number, _ in found):
-                return True
+        if kind == NFT_NEWCHAIN and body[:1] and body[0] in NF_FAMILIES and _counts(body):
+            return True
     return None
+
+
+def _counts(body: bytes) -> bool:
+    """Whether a chain may do something to packets to or from this host itself."""
+    found = _by_number(body, FILTER_HEADER.size)
+    if NFTA_CHAIN_HOOK not in found:
+        return False  # somebody jumps to it, or nobody does
+    place = _by_number(found[NFTA_CHAIN_HOOK], 0)
+    if _number(place.get(NFTA_HOOK_HOOKNUM)) == NF_INET_FORWARD:
+        return False
+    is_empty = _number(found.get(NFTA_CHAIN_USE)) == 0
+    return not is_empty or _number(found.get(NFTA_CHAIN_POLICY)) != NF_ACCEPT
+
+
+def _by_number(octets: bytes, position: int) -> dict[int, bytes]:
+    return {number & NLA_TYPE_MASK: value for number, value in attributes(octets, position)}
+
+
+def _number(value: bytes | None) -> int | None:
+    return None if value is None or len(value) != NUMBER.size else int(NUMBER.unpack(value)[0])

@@ -8,7 +8,10 @@ touched, and no address of this host is beyond it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import ipaddress
+import socket as sockets
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +42,11 @@ SOURCE_AT: Final = {4: 12, 6: 8}
 DESTINATION_AT: Final = {4: 16, 6: 24}
 """Octets from the start of the IP header."""
 WORD_BITS: Final = 32
+SIOCGIFFLAGS: Final = 0x8913
+SIOCSIFFLAGS: Final = 0x8914
+IFF_UP: Final = 0x1
+INTERFACE_FLAGS: Final = struct.Struct("=16sH22x")
+"""struct ifreq with flags."""
 RULES_MOST: Final = 4000
 """Filters have priorities of 16 bits; beyond some thousands a list is the wrong tool anyway."""
 
@@ -142,6 +150,23 @@ def _index(socket: Any, name: str) -> int:
     if index is None:
         raise NetlinkError(errno.ENODEV)  # type: ignore[no-untyped-call]
     return index
+
+
+def switch_on(name: str) -> None:
+    """Let a tunnel take packets in at once, with whatever MTU it has: one call of the kernel.
+
+    Raises:
+        HostError: it has gone.
+    """
+    try:
+        with sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM | sockets.SOCK_CLOEXEC) as channel:
+            asked = INTERFACE_FLAGS.pack(name.encode(), 0)
+            answer = fcntl.ioctl(channel.fileno(), SIOCGIFFLAGS, asked)
+            _, flags = INTERFACE_FLAGS.unpack_from(answer)
+            wanted = INTERFACE_FLAGS.pack(name.encode(), flags | IFF_UP)
+            fcntl.ioctl(channel.fileno(), SIOCSIFFLAGS, wanted)
+    except OSError as error:
+        raise HostError(f"cannot switch the tunnel {name} on: {error.strerror}") from error
 
 
 def raise_tunnel(name: str, *, mtu: int) -> None:

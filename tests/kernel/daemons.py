@@ -35,15 +35,24 @@ def ping(a: LabHost, target: LabHost | Hit, count: int = 1, *options: str) -> No
     a.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "20", *options, str(hit)])
 
 
-def current(host: LabHost, peer: Hit | None = None) -> dict[str, dict[str, object]]:
-    """The present SAs of the association with a peer, or of the only one, by direction."""
+def present_spis(host: LabHost, peer: Hit | None) -> set[int]:
+    """Of the association with a peer, or of all."""
     views = [
         view
         for view in host.ask("associations")["associations"]
         if peer is None or view["hit"] == str(peer)
     ]
-    spis = {view[way] for view in views for way in ("spi_in", "spi_out")}
-    entries = [dict(entry) for entry in host.ask("sas")["sas"]]
+    return {view[way] for view in views for way in ("spi_in", "spi_out")}
+
+
+def current(host: LabHost, peer: Hit | None = None) -> dict[str, dict[str, object]]:
+    """The present SAs of the association with a peer, or of the only one, by direction."""
+    spis, entries = present_spis(host, peer), []
+    while True:  # two questions are one look if nothing has changed in between
+        entries = [dict(entry) for entry in host.ask("sas")["sas"]]
+        before, spis = spis, present_spis(host, peer)
+        if spis == before:
+            break
     return {
         str(entry["direction"]): entry
         for entry in entries
@@ -62,6 +71,25 @@ def carried(by: str, *hosts: LabHost, peer: Hit | None = None) -> None:
             lambda host=host: carriers(host, peer) == {by},
             lambda host=host: f"{by}: {current(host, peer)}\n{host.log_tail(20)}",
         )
+
+
+def settled(*hosts: LabHost) -> None:
+    """Wait until no new keys are under way: others would have to wait for them, or for these."""
+    for host in hosts:
+        until(
+            lambda host=host: (
+                not any(one["rekeying"] for one in host.ask("associations")["associations"])
+            ),
+            host.log_tail,
+        )
+
+
+def unload(host: LabHost, module: str) -> None:
+    """Take a module out of the kernel, as soon as nothing that is gone holds it any more."""
+    until(
+        lambda: host.run(["modprobe", "-r", module], check=False).returncode == 0,
+        f"{module} unloaded",
+    )
 
 
 def spi_of(host: LabHost, direction: str) -> int:
@@ -100,7 +128,7 @@ def rekey(host: LabHost, peer: LabHost, *options: str) -> None:
 def is_up(host: LabHost) -> bool:
     """Whether its daemon answers."""
     try:
-        host.ask("status", timeout_s=2.0)
+        host.ask("status", timeout_s=10.0)
     except HostError:
         return False
     return True

@@ -149,7 +149,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit-s", type=float, help="end the guest after so long")
     parser.add_argument("pytest", nargs=argparse.REMAINDER, help="for pytest; after --")
     chosen = parser.parse_args(words)
-    limit_s = chosen.limit_s or {"uml": 1200.0, "qemu": 3600.0}[chosen.machine]
+    limit_s = chosen.limit_s or {"uml": 2400.0, "qemu": 7200.0}[chosen.machine]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(DIED))  # so that the guest is ended, too
     job = TREE / "build/kernel" / chosen.machine
     fresh_job(job, pytest_words(chosen.pytest[1:] or ["-q", "tests/kernel"]))

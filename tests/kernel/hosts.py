@@ -50,7 +50,7 @@ OURS: Final = Ownership(range(0x48490000, 0x484A0000))
 SPIS: Final = 0x1001, 0x2002
 """Of the states from a to b and from b to a."""
 PORT: Final = 10500
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 TRANSFER_OCTETS: Final = 200_000
 ADD_DUMMY: Final = "link add hip0 type dummy"
 

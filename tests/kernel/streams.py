@@ -25,7 +25,7 @@ from tests.kernel.daemons import PATIENCE_S
 
 PORTS: Final = {"tcp": 5201, "udp": 5202}
 OPTIONS: Final = {
-    "tcp": ["-b", "15M", "-l", "16K"],
+    "tcp": ["-b", "15M", "-l", "16K", "-w", "256K"],
     "udp": ["-u", "-b", "2M", "-l", "500", "-w", "4M"],
 }
 SOCKET_OCTETS: Final = 16 << 20

@@ -11,7 +11,18 @@ import pytest
 
 from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
-from tests.kernel.daemons import OPTIONS, PATIENCE_S, carriers, current, ping, rekey, until, xfrm
+from tests.kernel.daemons import (
+    OPTIONS,
+    PATIENCE_S,
+    carried,
+    carriers,
+    current,
+    ping,
+    rekey,
+    settled,
+    until,
+    xfrm,
+)
 from tests.netns.streams import CountingDatagrams
 
 
@@ -31,6 +42,7 @@ def hosts(lab: Lab) -> tuple[LabHost, LabHost]:
         if carriers(host) != {"kernel"}:
             host.run(["hipgw", "rekey", str((b if host is a else a).hit), "--to", "kernel"])
     until(lambda: carriers(a) == carriers(b) == {"kernel"}, "an association in both kernels")
+    settled(a, b)
     return a, b
 
 
@@ -120,5 +132,5 @@ def test_packets_to_an_lsi_bring_an_association_to_user_space(
     rekey(b, a, "--to", "user")
     # An answer to the first may still come on the keys of the kernel, which knows no LSI.
     a.run(["ping", "-n", "-c", "5", "-i", "0.5", "-W", "20", str(b.lsi)])
-    assert carriers(a) == {"user"}
+    carried("user", a)
     assert "LSIs" in str(current(a)["out"]["carrier_reason"])

@@ -39,6 +39,7 @@ from tests.kernel.hosts import (
     hip0_lines,
     install,
     transfer,
+    until,
 )
 from tests.kernel.wire import Wire
 
@@ -113,10 +114,16 @@ def cross(mixed: Mixed, *, outer: int = 4, inner: int = 6, what: str = "esp") ->
         transfer(a, b, inner, lambda port: backend.datapath.set_port_family(6, port, inner))
         transfer(b, a, inner)
         assert wire.kinds() == {(outer, what)}
-    out, back = a.state(b.outer(outer), SPIS[0]), a.state(a.outer(outer), SPIS[1])
-    rows = {row.direction: row for row in backend.statistics()}
-    assert rows[Direction.IN].packets == out.usage.packets > 10
-    assert rows[Direction.OUT].packets == back.usage.packets > 10
+
+    def counted() -> list[int]:
+        """Out of a, into b, out of b, into a; the last answers of TCP may still be under way."""
+        out, back = a.state(b.outer(outer), SPIS[0]), a.state(a.outer(outer), SPIS[1])
+        rows = {row.direction: row.packets for row in backend.statistics()}
+        return [out.usage.packets, rows[Direction.IN], rows[Direction.OUT], back.usage.packets]
+
+    until(lambda: (seen := counted())[0] == seen[1] and seen[2] == seen[3], "all has arrived")
+    assert min(counted()) > 10
+    back = a.state(a.outer(outer), SPIS[1])
     assert (back.failures.integrity, back.failures.replay) == (0, 0)
     assert refused(backend) == before
 

@@ -34,6 +34,7 @@ from tests.kernel.daemons import (
     kill,
     our_states,
     ping,
+    settled,
     spi_of,
     until,
     xfrm,
@@ -56,6 +57,7 @@ def lab() -> Iterator[Lab]:
 def hosts(lab: Lab) -> tuple[LabHost, LabHost]:
     a, b = lab.host("a"), lab.host("b")
     carried("kernel", a, b)
+    settled(a, b)
     return a, b
 
 

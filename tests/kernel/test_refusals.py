@@ -34,7 +34,9 @@ from tests.kernel.daemons import (
     our_states,
     ping,
     rekey,
+    settled,
     spi_of,
+    unload,
     until,
 )
 
@@ -134,7 +136,7 @@ def test_an_algorithm_that_the_kernel_has_lost() -> None:
     settings = {**OPTIONS, "hip": {"esp_suites": ["aes-128-ccm-8"]}}
     with Lab.pair(name="lost", settings=settings) as lab:
         a, b = lab.host("a"), lab.host("b")
-        b.run(["modprobe", "-r", "ccm"])
+        unload(b, "ccm")
         with no_modules():
             lab.start_daemons(patience_s=PATIENCE_S)
             ping(a, b)
@@ -177,6 +179,7 @@ def hosts(lab: Lab) -> tuple[LabHost, LabHost]:
         if carriers(host) != {"kernel"}:
             rekey(host, peer, "--to", "kernel")
     carried("kernel", a, b)
+    settled(a, b)
     return a, b
 
 
@@ -185,11 +188,6 @@ def between(a: LabHost, b: LabHost, direction: str) -> list[str]:
     ends = [str(IPv6Address(host.hit.packed)) for host in (a, b)]
     source, destination = ends if direction == "out" else ends[::-1]
     return ["src", f"{source}/128", "dst", f"{destination}/128", "dir", direction]
-
-
-def is_rekeying(host: LabHost) -> bool:
-    """Whether new keys are under way: others would have to wait for them."""
-    return any(one["rekeying"] for one in host.ask("associations")["associations"])
 
 
 def new_spi(ear: socket.socket) -> int:
@@ -204,7 +202,7 @@ def new_spi(ear: socket.socket) -> int:
 def test_an_spi_that_somebody_else_has(hosts: tuple[LabHost, LabHost]) -> None:
     """It has read the UPDATE of b while a stands still."""
     a, b = hosts
-    until(lambda: not any(is_rekeying(host) for host in hosts), a.log_tail)
+    settled(a, b)
     kill(a, signal.SIGSTOP)
     try:
         with a.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, HIP_PROTOCOL)) as ear:

@@ -29,6 +29,7 @@ from hipgw.lab.hosts import LabHost
 from hipgw.lab.network import Lab
 from hipgw.lab.topology import datacenter
 from hipgw.values import EspSuite
+from tests.kernel.daemons import carriers, current, our_states, rekey, settled
 from tests.netns import streams
 from tests.netns.test_gateway import WEB1, WEB2, counted, transfer
 
@@ -62,24 +63,6 @@ def ping(source: LabHost, address: str, *options: str) -> None:
     source.run(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "10", *options, address])
 
 
-def current(host: LabHost) -> dict[str, dict[str, object]]:
-    """The present SAs, by direction."""
-    [view] = host.ask("associations")["associations"]
-    return {
-        str(entry["direction"]): dict(entry)
-        for entry in host.ask("sas")["sas"]
-        if entry["spi"] in {view["spi_in"], view["spi_out"]}
-    }
-
-
-def carriers(host: LabHost) -> set[object]:
-    return {entry["carrier"] for entry in current(host).values()}
-
-
-def rekey(host: LabHost, peer: LabHost, *options: str) -> None:
-    host.run(["hipgw", "rekey", str(peer.hit), "--wait", "60", *options], timeout_s=90)
-
-
 def device_to(peer: LabHost) -> str:
     return tunnel_name("hip0", peer.hit)
 
@@ -106,6 +89,7 @@ def gateways(lab: Lab) -> tuple[LabHost, LabHost]:
             lambda h=host, p=peer, n=prefixes: {routed_to(h, f, n[f]) for f in n} == {device_to(p)},
             "routes on the tunnel",
         )
+    settled(gw1, gw2)
     return gw1, gw2
 
 
@@ -125,6 +109,18 @@ def test_the_kernel_carries_subnets(lab: Lab, gateways: tuple[LabHost, LabHost])
         assert re.search(r"mtu[ =:]+8910", said.stdout + said.stderr)
     assert carriers(gw1) == carriers(gw2) == {"kernel"}
     assert int(str(current(gw1)["out"]["packets"])) > int(str(before)) + 100
+
+
+@pytest.mark.parametrize("trial", range(3))
+def test_the_first_packet_arrives(lab: Lab, gateways: tuple[LabHost, LabHost], trial: int) -> None:
+    """The peer's tunnel is open before it has answered, and ours before that answer is used."""
+    gw1, gw2 = gateways if trial % 2 == 0 else gateways[::-1]
+    gw1.run(["hipgw", "close", "--all"])
+    until(lambda: gw1.ask("associations")["associations"] == [], "closed")
+    until(lambda: not any(our_states(host) for host in gateways), "no states left")
+    until(lambda: is_user(gw1, gw2) and is_user(gw2, gw1), "routes back on hip0")
+    lab.host("web1").run(["ping", "-n", "-c", "1", "-W", "30", WEB2[4]])
+    assert carriers(gw1) == carriers(gw2) == {"kernel"}
 
 
 def test_the_counters_are_those_of_user_space(lab: Lab, gateways: tuple[LabHost, LabHost]) -> None:

@@ -15,11 +15,14 @@ from typing import Self
 
 from hipgw.lab.hosts import LabHost
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 NUMBER = struct.Struct("!Q")
 BUFFER_OCTETS = 4 << 20
 SO_RCVBUFFORCE = 33
 PAUSE_S = 0.001
+QUIET_S = 1.0
+QUIET_MOST = 10
+"""So often nothing has come for QUIET_S: what is missing is lost."""
 
 
 def until(
@@ -162,14 +165,17 @@ class CountingDatagrams:
             time.sleep(PAUSE_S)
 
     def _receive(self) -> None:
-        self._server.settimeout(1.0)
+        self._server.settimeout(QUIET_S)
+        quiet = 0
         while True:
             try:
                 octets = self._server.recv(64)
             except TimeoutError:
-                if self._is_over.is_set():
+                quiet = quiet + 1 if self._is_over.is_set() else 0
+                if quiet and (len(self.numbers) >= self.sent or quiet >= QUIET_MOST):
                     return
             else:
+                quiet = 0
                 self.numbers.append(NUMBER.unpack(octets)[0])
 
     def wait_for_more(self, count: int = 100) -> None:

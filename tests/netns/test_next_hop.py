@@ -250,10 +250,11 @@ def test_stays_off_while_there_is_a_packet_filter() -> None:
         wait_until(lambda: raw_state(a).startswith("by socket (packet filter"))
         before = by_link(a)
         assert not reaches(a, b), "the operator's rule holds"
-        a.run(["iptables", "-w", "5", "-D", *rule])
-        wait_until(lambda: reaches(a, b))
         assert by_link(a) == before
         assert not run_inside(b.namespace, has_filter), "a packet filter elsewhere says nothing"
+        a.run(["iptables", "-w", "5", "-D", *rule])
+        wait_until(lambda: raw_state(a) == "1 of 1 peers by next hop")
+        wait_until(lambda: reaches(a, b))
 
 
 def test_switch() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hipgw.errors import HostError
-from hipgw.netlink import packet_filter
+from hipgw.netlink import filter_tools
 from hipgw.netlink.packet_filter import QueueRules, install_rules, nft_text, rule_lines
 
 ONE = QueueRules("hip0", ("2001:20::/28", "2001:10::/28"), "1.0.0.0/8", 10500)
@@ -86,7 +86,7 @@ def test_a_host_without_programs_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(packet_filter, "TOOL_DIRECTORIES", "")
+    monkeypatch.setattr(filter_tools, "TOOL_DIRECTORIES", "")
     with pytest.raises(HostError, match="apt install iptables"):
         install_rules(ONE)
 
@@ -100,6 +100,6 @@ def test_a_program_that_cannot_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
         refusing.write_text("#!/bin/sh\necho 'no such target' >&2\nexit 3\n")
         refusing.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(packet_filter, "TOOL_DIRECTORIES", "")
+    monkeypatch.setattr(filter_tools, "TOOL_DIRECTORIES", "")
     with pytest.raises(HostError, match=r'iptables: no such target.*intercept = "tun"'):
         install_rules(ONE)
