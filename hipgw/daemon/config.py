@@ -109,7 +109,7 @@ class DatapathOptions:
     """Pairs; None: by the number of cores."""
     pin: bool = option(False, read.flag)
     busy_poll_us: int = option(0, read.whole_number(0, 1_000_000, "microseconds"))
-    slice_us: int = option(100, read.whole_number(0, SLICE_US_MOST, "microseconds"))
+    slice_us: int = option(1000, read.whole_number(0, SLICE_US_MOST, "microseconds"))
 
 
 @dataclass(frozen=True, slots=True)

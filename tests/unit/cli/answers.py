@@ -143,7 +143,7 @@ STATUS: dict[str, Any] = {
         "pairs": 1,
         "pinned": False,
         "busy_poll_us": 0,
-        "slice_us": 100,
+        "slice_us": 1000,
         "steered": False,
         "steering_reason": "",
         "threads": [

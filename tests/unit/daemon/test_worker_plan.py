@@ -27,7 +27,7 @@ GIVES_SLICES = tuple(int(part) for part in os.uname().release.split(".")[:2]) >=
     ("cores", "pairs"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (32, 16), (128, 16)]
 )
 def test_by_itself_a_pair_has_two_cores(cores: int, pairs: int) -> None:
-    assert plan_workers(DatapathOptions(), range(cores)) == WorkerPlan(pairs, slice_us=100)
+    assert plan_workers(DatapathOptions(), range(cores)) == WorkerPlan(pairs, slice_us=1000)
 
 
 def test_the_operator_has_the_last_word() -> None:
